@@ -1,0 +1,85 @@
+"""What the store keeps: documents, the filters that find them, and changes that happen together or not at all."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from shared.domain.wire import Wire
+
+type Term = Mapping[str, str]
+"""Property names and values that find a document in a list: `{"name": "digits"}`, `{"name": "digits", "tag": "prod"}`."""
+
+
+class Document(Wire):
+    """A wire value with an id that is kept under its `kind`; the stored document is its JSON."""
+
+    kind: ClassVar[str]
+
+    id: str
+
+    def terms(self) -> Iterable[Term]:
+        """The filters under which it is listed, besides the list of all."""
+        return ()
+
+
+@dataclass(frozen=True)
+class Stored[D: Document]:
+    """A document as it was read, with the tag that tells whether it has changed since."""
+
+    document: D
+    etag: str
+
+
+@dataclass(frozen=True)
+class Insert:
+    """A new document."""
+
+    document: Document
+
+
+@dataclass(frozen=True)
+class Replace:
+    """A document that takes the place of the one that was read; fails when that one has changed since."""
+
+    old: Stored[Document]
+    new: Document
+
+
+@dataclass(frozen=True)
+class Remove:
+    """The end of a document; fails when it has changed since it was read."""
+
+    old: Stored[Document]
+
+
+@dataclass(frozen=True)
+class Touch:
+    """Nothing but a new tag on a document that another begins to refer to; fails only when it has gone."""
+
+    old: Stored[Document]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A unique key, such as a service's name or a model's version; fails when it is taken. `value` is who holds it."""
+
+    key: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """The end of a claim; harmless when it is not held."""
+
+    key: str
+
+
+type Change = Insert | Replace | Remove | Touch | Claim | Release
+
+
+@dataclass(frozen=True)
+class Page[D: Document]:
+    """Items in order, newest first; `after` is the id to go on from, None on the last page."""
+
+    items: tuple[D, ...]
+    after: str | None

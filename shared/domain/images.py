@@ -1,0 +1,74 @@
+"""Images: what a manifest became. Source: api.md, Image and ImageRequest; the OCI image specification for layers."""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import ClassVar
+
+from shared.domain.documents import Document, Term
+from shared.domain.fields import ComputeResourceId, Description, DnsName, Id
+from shared.domain.manifests import Manifest
+from shared.domain.operations import ErrorResponse, State
+from shared.domain.wire import Timestamp, Wire
+
+
+class ImageType(StrEnum):
+    """How an image is packed."""
+
+    DOCKER = "Docker"
+
+
+class ImageRequest(Wire):
+    """What a caller asks to be built."""
+
+    name: DnsName
+    manifest_id: Id
+    image_type: ImageType
+    compute_resource_id: ComputeResourceId
+    description: Description | None = None
+
+
+class Layer(Wire):
+    """A layer that is stored: an OCI descriptor, the digest of its uncompressed tar, and what it holds."""
+
+    media_type: str
+    digest: str
+    size: int
+    diff_id: str
+    title: str
+    cached: bool = False
+
+
+class Image(Document):
+    """An image: asked for, being built, built, or failed with its cause."""
+
+    kind: ClassVar[str] = "image"
+
+    name: DnsName
+    version: int
+    description: str | None = None
+    image_type: ImageType
+    manifest: Manifest
+    compute_resource_id: str
+    creation_state: State = State.NOT_STARTED
+    created_time: Timestamp
+    image_location: str | None = None
+    image_digest: str | None = None
+    image_build_log_uri: str | None = None
+    operation_id: str
+    error: ErrorResponse | None = None
+
+    def terms(self) -> Iterator[Term]:
+        yield {"manifestId": self.manifest.id}
+        yield {"manifestName": self.manifest.name}
+
+    def running(self) -> "Image":
+        """Its build has begun."""
+        return self.but(creation_state=State.RUNNING)
+
+    def built(self, *, location: str, digest: str) -> "Image":
+        """It can be pulled from there."""
+        return self.but(creation_state=State.SUCCEEDED, image_location=location, image_digest=digest)
+
+    def failed(self, error: ErrorResponse) -> "Image":
+        """It could not be built."""
+        return self.but(creation_state=State.FAILED, error=error)

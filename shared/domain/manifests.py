@@ -1,0 +1,100 @@
+"""Manifests: a driver program, the models it uses and all it depends on. Source: api.md, Manifest."""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from shared.domain.documents import Document, Term
+from shared.domain.fields import Description, Id, MediaType, RegisteredName, Url
+from shared.domain.wire import Timestamp, Wire
+
+MOST_MODELS = 20
+MOST_ASSETS = 200
+
+
+class RuntimeType(StrEnum):
+    """What a driver runs on."""
+
+    PYTHON = "Python"
+    SPARK_PYTHON = "SparkPython"
+
+
+class ModelType(StrEnum):
+    """How models are named: by the ids of registered ones."""
+
+    REGISTERED = "Registered"
+
+
+class WebserviceType(StrEnum):
+    """How a service answers."""
+
+    REALTIME = "Realtime"
+
+
+class Asset(Wire):
+    """A file, or an archive of files, that goes into the image's one folder."""
+
+    id: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    mime_type: MediaType | None = None
+    url: Url
+    unpack: bool = False
+
+
+class RuntimeProperties(Wire):
+    """Files that say what to install."""
+
+    pip_requirements: Url | None = None
+    conda_env_file: Url | None = None
+
+
+class TargetRuntime(Wire):
+    """The runtime an image brings, and what is installed into it."""
+
+    runtime_type: RuntimeType
+    properties: RuntimeProperties
+
+
+class ManifestRequest(Wire):
+    """What a caller says of a manifest."""
+
+    read_only: ClassVar[frozenset[str]] = frozenset({"id", "version", "createdTime"})
+
+    name: RegisteredName
+    description: Description | None = None
+    driver_program: Annotated[str, Field(min_length=1, max_length=256)]
+    assets: Annotated[tuple[Asset, ...], Field(max_length=MOST_ASSETS)]
+    model_ids: Annotated[tuple[Id, ...], Field(max_length=MOST_MODELS)] = ()
+    model_type: ModelType | None = None
+    target_runtime: TargetRuntime
+    webservice_type: WebserviceType | None = None
+
+    @property
+    def driver(self) -> Asset:
+        """The asset that is the driver program (client-facts.md, 23)."""
+        return next(asset for asset in self.assets if asset.id == self.driver_program)
+
+    @model_validator(mode="after")
+    def _driver_is_one_asset(self) -> Self:
+        found = [asset.id for asset in self.assets].count(self.driver_program)
+        if found != 1:
+            raise ValueError(
+                f"driverProgram: got '{self.driver_program}', the id of {found} assets; accepts the id of exactly one asset"
+            )
+        return self
+
+
+class Manifest(Document, ManifestRequest):
+    """A registered manifest: never changes, may be deleted when no image was made from it."""
+
+    kind: ClassVar[str] = "manifest"
+
+    version: int
+    created_time: Timestamp
+
+    def terms(self) -> Iterator[Term]:
+        yield {"manifestName": self.name}
+        for model_id in dict.fromkeys(self.model_ids):
+            yield {"modelId": model_id}
+            yield {"manifestName": self.name, "modelId": model_id}

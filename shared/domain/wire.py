@@ -1,0 +1,151 @@
+"""What all wire types share: frozen, camelCase, nothing unknown; and how a request's body becomes one.
+
+Source: api.md, Types; client-facts.md, 5 and 14.
+"""
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar, Self, cast
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, ValidationError
+from pydantic.alias_generators import to_camel
+
+from shared.domain.errors import Detail, InvalidRequest, foreign
+
+type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
+
+
+def _utc_text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def milliseconds(moment: datetime) -> datetime:
+    """That moment as the wire and the ids keep it: to the millisecond, so that lists sort alike by time and by id."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+Timestamp = Annotated[datetime, AfterValidator(milliseconds), PlainSerializer(_utc_text, return_type=str)]
+
+
+class Wire(BaseModel):
+    """A value as it travels. `read_only` names the properties that a request may hold and that are then ignored."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        allow_inf_nan=False,
+    )
+    read_only: ClassVar[frozenset[str]] = frozenset()
+
+    def json_text(self) -> str:
+        """Its JSON, absent properties left out."""
+        return self.model_dump_json(exclude_none=True)
+
+    def but(self, **changes: object) -> Self:
+        """The same value with those fields changed, checked anew."""
+        return type(self).model_validate({**self.__dict__, **changes})
+
+
+def parse[T: Wire](kind: type[T], body: bytes) -> T:
+    """The request body as a `kind`.
+
+    Raises InvalidRequest with one detail for each thing that is wrong, naming the field, what it got and what it
+    accepts. A null property is an absent one; read-only properties are ignored.
+    """
+    try:
+        document = json.loads(body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"The body is not JSON: {foreign(error)}.", code="InvalidJson") from None
+    if not isinstance(document, dict):
+        raise InvalidRequest(f"The body is {_json_name(document)}; it must be a JSON object.", code="InvalidJson")
+    present = {key: value for key, value in document.items() if key not in kind.read_only}
+    return validate(kind, cast("dict[str, Json]", _without_nulls(present)))
+
+
+def validate[T: Wire](kind: type[T], properties: Mapping[str, Json]) -> T:
+    """Those properties as a `kind`; raises InvalidRequest as `parse` does."""
+    try:
+        return kind.model_validate_json(json.dumps(properties), by_alias=True, by_name=False)
+    except ValidationError as error:
+        details = list(_details(kind, error))
+    except ValueError as error:  # a lone surrogate has no UTF-8 form
+        raise InvalidRequest(f"The body holds text that is not Unicode: {foreign(error)}.", code="InvalidJson") from None
+    raise InvalidRequest(" ".join(detail.message for detail in details), details=details)
+
+
+def _refuse_constant(name: str) -> Json:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _json_name(value: object) -> str:
+    names: dict[type, str] = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _without_nulls(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _details(kind: type[BaseModel], error: ValidationError) -> Iterator[Detail]:
+    for problem in error.errors(include_url=False):
+        location = problem["loc"]
+        field = _path(location)
+        match problem["type"]:
+            case "extra_forbidden":
+                yield Detail("UnknownProperty", f"{field}: unknown property{_nearest(kind, location)}.")
+            case "missing":
+                yield Detail("MissingProperty", f"{field}: required, and absent.")
+            case "value_error" if not location:
+                yield Detail("InvalidValue", f"{_reason(problem)}.")
+            case _:
+                yield Detail("InvalidValue", f"{field}: got {_got(problem['input'])}; {_reason(problem)}.")
+
+
+def _reason(problem: Mapping[str, Any]) -> str:
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return foreign(message[:1].lower() + message[1:], 500)
+
+
+def _got(value: object) -> str:
+    return foreign(json.dumps(value, ensure_ascii=False, default=str), 120)
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{foreign(part, 80)}" if path else foreign(part, 80)
+    return path
+
+
+def _nearest(kind: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    owner: type[BaseModel] | None = kind
+    for part in location[:-1]:
+        if isinstance(part, str) and owner is not None:
+            owner = _model_of(owner, part)
+    known = [field.alias or name for name, field in (owner or kind).model_fields.items()]
+    by_case = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(str(location[-1]).lower(), by_case, n=1, cutoff=0.5)
+    return f"; the nearest known one is {by_case[close[0]]}" if close else f"; known are {', '.join(known)}"
+
+
+def _model_of(owner: type[BaseModel], alias: str) -> type[BaseModel] | None:
+    for field in owner.model_fields.values():
+        if field.alias == alias:
+            return _first_model(field.annotation)
+    return None
+
+
+def _first_model(annotation: object) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_first_model(inner) for inner in getattr(annotation, "__args__", ()))
+    return next((model for model in found if model), None)

@@ -1,0 +1,1 @@
+"""Operations at work: the engine that runs them a step at a time, and the workflows it runs."""

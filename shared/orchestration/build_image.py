@@ -1,0 +1,95 @@
+"""The workflow that builds an image: dependencies, then content, then one manifest over all of it."""
+
+from collections.abc import Mapping
+
+from shared.domain.accounts import Account
+from shared.domain.documents import Replace, Stored
+from shared.domain.errors import ServiceError
+from shared.domain.images import Image, Layer
+from shared.domain.models import Model
+from shared.domain.operations import ErrorDetail, ErrorResponse, Operation
+from shared.domain.ports import BuildLogs, ImageBuilder, ImageSource, Store
+from shared.domain.wire import Json
+from shared.orchestration.outcome import Done, Failure, Next, Outcome, Step
+from shared.resources.found import found
+
+
+class BuildImage:
+    """Steps: begin → dependencies → content → publish. What each made is in the checkpoint as layers."""
+
+    def __init__(self, store: Store, builder: ImageBuilder, logs: BuildLogs) -> None:
+        self._store = store
+        self._builder = builder
+        self._logs = logs
+
+    @property
+    def steps(self) -> Mapping[str, Step]:
+        """The steps, by name."""
+        return {
+            "begin": self._begin,
+            "dependencies": self._dependencies,
+            "content": self._content,
+            "publish": self._publish,
+        }
+
+    def overdue(self, operation: Operation) -> ServiceError:
+        """The error of a build that took too long."""
+        return ServiceError(
+            f"The build did not end by its deadline; it was at the step '{operation.step}'.",
+            code="ImageBuildTimedOut",
+            status_code=504,
+        )
+
+    async def undo(self, account: Account, operation: Operation) -> None:
+        """Nothing to take back: layers are content-addressed, and an image is tagged by the last step only."""
+
+    async def failed(self, account: Account, operation: Operation, error: ErrorResponse) -> Failure:
+        """The image is failed, too, and the error's first detail says where the log is (client-facts.md, 7)."""
+        image = await self._image(account, operation)
+        address = (await self._logs.address(account, image.document.id)).partition("?")[0]
+        log = ErrorDetail(code="BuildLog", message=address)
+        explained = error.but(details=(log, *error.details))
+        async with self._logs.writing(account, image.document.id) as writing:
+            writing.line(f"failed: {error.message}")
+        return Failure(explained, [Replace(image, image.document.failed(explained))])
+
+    async def _begin(self, account: Account, operation: Operation) -> Outcome:
+        image = await self._image(account, operation)
+        return Next("dependencies", changes=[Replace(image, image.document.running())])
+
+    async def _dependencies(self, account: Account, operation: Operation) -> Outcome:
+        source = await self._source(account, operation)
+        async with self._logs.writing(account, operation.resource_id) as log:
+            layers = await self._builder.dependency_layers(source, log)
+        return Next("content", {"dependencies": _to_json(layers)})
+
+    async def _content(self, account: Account, operation: Operation) -> Outcome:
+        source = await self._source(account, operation)
+        async with self._logs.writing(account, operation.resource_id) as log:
+            layers = await self._builder.content_layers(source, log)
+        return Next("publish", {"content": _to_json(layers)})
+
+    async def _publish(self, account: Account, operation: Operation) -> Outcome:
+        source = await self._source(account, operation)
+        layers = _from_json(operation.checkpoint["dependencies"]) + _from_json(operation.checkpoint["content"])
+        async with self._logs.writing(account, operation.resource_id) as log:
+            published = await self._builder.publish(source, layers, log)
+        image = await self._image(account, operation)
+        return Done([Replace(image, image.document.built(location=published.location, digest=published.digest))])
+
+    async def _image(self, account: Account, operation: Operation) -> Stored[Image]:
+        return await found(self._store, account, Image, operation.resource_id)
+
+    async def _source(self, account: Account, operation: Operation) -> ImageSource:
+        image = (await self._image(account, operation)).document
+        model_ids = dict.fromkeys(image.manifest.model_ids)
+        models = [(await found(self._store, account, Model, model_id)).document for model_id in model_ids]
+        return ImageSource(account, image.name, image.version, image.manifest, tuple(models))
+
+
+def _to_json(layers: tuple[Layer, ...]) -> Json:
+    return [layer.model_dump(mode="json") for layer in layers]
+
+
+def _from_json(layers: Json) -> tuple[Layer, ...]:
+    return tuple(Layer.model_validate(layer) for layer in layers) if isinstance(layers, list) else ()

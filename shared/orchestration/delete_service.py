@@ -1,0 +1,56 @@
+"""The workflow that clears what a deleted service leaves behind: it took no calls from the moment DELETE answered."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from shared.domain.accounts import Account
+from shared.domain.documents import Release
+from shared.domain.errors import ServiceError
+from shared.domain.operations import ErrorResponse, Operation
+from shared.domain.ports import Clock, Computes, Store
+from shared.orchestration.outcome import Done, Failure, Next, Outcome, Step, Wait
+from shared.resources.services import deleting_claim
+
+_LOOK_AGAIN = timedelta(seconds=2)
+
+
+class DeleteService:
+    """Steps: begin → clear. The checkpoint names the compute resource, and the operation that was cancelled."""
+
+    def __init__(self, store: Store, clock: Clock, computes: Computes) -> None:
+        self._store = store
+        self._clock = clock
+        self._computes = computes
+
+    @property
+    def steps(self) -> Mapping[str, Step]:
+        """The steps, by name."""
+        return {"begin": self._begin, "clear": self._clear}
+
+    def overdue(self, operation: Operation) -> ServiceError:
+        """The error of a clearing that could not be done in a day."""
+        return ServiceError(
+            "What the deleted service left could not be cleared by the deadline.", code="DeleteTimedOut", status_code=504
+        )
+
+    async def undo(self, account: Account, operation: Operation) -> None:
+        """A delete is not taken back."""
+
+    async def failed(self, account: Account, operation: Operation, error: ErrorResponse) -> Failure:
+        """The service is gone all the same; the operation says what was left."""
+        return Failure(error, [Release(deleting_claim(operation.resource_id))])
+
+    async def _begin(self, account: Account, operation: Operation) -> Outcome:
+        """Wait until no worker can still be at work on the update that the delete has cancelled."""
+        cancelled = operation.checkpoint.get("cancelled")
+        other = await self._store.get(account, Operation, cancelled) if isinstance(cancelled, str) else None
+        lease = other.document.lease if other else None
+        if lease is not None and lease.until > self._clock.now():
+            return Wait(_LOOK_AGAIN, f"the end of the lease of operation {cancelled}")
+        return Next("clear")
+
+    async def _clear(self, account: Account, operation: Operation) -> Outcome:
+        compute = self._computes.find(str(operation.checkpoint["computeResourceId"]), field="computeResource.id")
+        await compute.ensure_withdrawn(operation.resource_id)
+        await compute.ensure_removed(operation.resource_id)
+        return Done([Release(deleting_claim(operation.resource_id))])

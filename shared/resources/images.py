@@ -1,0 +1,77 @@
+"""Use cases of images. Source: api.md, 7–9; client-facts.md, 16."""
+
+from shared.domain.accounts import Account
+from shared.domain.deployments import Deployment
+from shared.domain.documents import Change, Insert, Page, Stored, Touch
+from shared.domain.errors import OperationInProgress
+from shared.domain.filters import ImageFilters
+from shared.domain.ids import created_at, new_id
+from shared.domain.images import Image, ImageRequest
+from shared.domain.manifests import Manifest
+from shared.domain.operations import Operation
+from shared.domain.ports import BuildLogs, Clock, Computes, Store
+from shared.domain.services import Service
+from shared.resources.found import found, referred
+from shared.resources.operations import BUILD_IMAGE, Operations, accepted
+from shared.resources.removal import Reference, remove_unless_referred
+from shared.resources.versions import commit_next_version
+
+
+class Images:
+    """Images of an account, and the builds that make them."""
+
+    def __init__(self, store: Store, clock: Clock, *, operations: Operations, computes: Computes, logs: BuildLogs) -> None:
+        self._store = store
+        self._clock = clock
+        self._operations = operations
+        self._computes = computes
+        self._logs = logs
+
+    async def build(self, account: Account, request: ImageRequest) -> Operation:
+        """Accept the build of an image; raises InvalidRequest for an unknown manifest or compute resource."""
+        self._computes.find(request.compute_resource_id, field="computeResourceId")
+        manifest = await referred(self._store, account, Manifest, "manifestId", request.manifest_id)
+        now = self._clock.now()
+        identifier, operation_id = (new_id(now, self._clock.random_bits) for _ in range(2))
+        operation = accepted(self._clock, BUILD_IMAGE, identifier=operation_id, resource_id=identifier, checkpoint={})
+
+        def changes(version: int) -> list[Change]:
+            image = Image(
+                id=identifier,
+                name=request.name,
+                version=version,
+                description=request.description,
+                image_type=request.image_type,
+                manifest=manifest.document,
+                compute_resource_id=request.compute_resource_id,
+                created_time=created_at(identifier),
+                operation_id=operation_id,
+            )
+            return [Insert(image), Insert(operation), Touch(manifest)]
+
+        await commit_next_version(self._store, account, Image, request.name, changes, holder=identifier)
+        await self._operations.start(account, operation)
+        return operation
+
+    async def get(self, account: Account, identifier: str) -> Image:
+        """One image, its log's address made fresh; raises NotFound."""
+        return await self._with_log(account, (await found(self._store, account, Image, identifier)).document)
+
+    async def page(self, account: Account, filters: ImageFilters, count: int, after: str | None) -> Page[Image]:
+        """Images that fit the filters, newest first, each with its log's address made fresh."""
+        page = await self._store.page(account, Image, filters.given(), count=count, after=after)
+        return Page(tuple([await self._with_log(account, image) for image in page.items]), page.after)
+
+    async def delete(self, account: Account, identifier: str) -> bool:
+        """Delete it; False when it is not there. Raises Conflict while it is being built, or a service runs it."""
+        used = (Reference(Service, {"imageId": identifier}), Reference(Deployment, {"liveImageId": identifier}))
+        return await remove_unless_referred(self._store, account, Image, identifier, *used, allow=_refuse_while_building)
+
+    async def _with_log(self, account: Account, image: Image) -> Image:
+        return image.but(image_build_log_uri=await self._logs.address(account, image.id))
+
+
+def _refuse_while_building(stored: Stored[Image]) -> None:
+    image = stored.document
+    if not image.creation_state.terminal:
+        raise OperationInProgress(f"image {image.id}", image.operation_id)

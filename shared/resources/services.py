@@ -1,0 +1,259 @@
+"""Use cases of services. Source: api.md, 10–16; client-facts.md, 7–14."""
+
+import asyncio
+from collections.abc import Sequence
+
+from shared.domain.accounts import Account
+from shared.domain.deployments import Deployment
+from shared.domain.documents import Change, Claim, Insert, Page, Release, Remove, Replace, Stored, Touch
+from shared.domain.errors import Conflict, InvalidRequest, OperationInProgress, PreconditionFailed
+from shared.domain.filters import ServiceFilters
+from shared.domain.ids import created_at, new_id
+from shared.domain.images import Image
+from shared.domain.models import Model
+from shared.domain.operations import Operation, State
+from shared.domain.ports import Clock, Computes, Store
+from shared.domain.services import (
+    AuthKeys,
+    KeyGenerations,
+    KeyType,
+    Service,
+    ServiceCreateRequest,
+    ServiceSettings,
+    ServiceUpdateRequest,
+)
+from shared.resources.found import found, referred
+from shared.resources.keys import KeyRing
+from shared.resources.operations import DELETE_SERVICE, DEPLOY_SERVICE, Operations, accepted
+
+
+class Services:
+    """Services of an account: what runs is changed by operations, what is asked is decided here."""
+
+    def __init__(self, store: Store, clock: Clock, *, operations: Operations, computes: Computes, key_ring: KeyRing) -> None:
+        self._store = store
+        self._clock = clock
+        self._operations = operations
+        self._computes = computes
+        self._key_ring = key_ring
+
+    async def create(self, account: Account, request: ServiceCreateRequest) -> Operation:
+        """Accept a new service; raises Conflict when the account has one of that name."""
+        self._computes.find(request.compute_resource.id, field="computeResource.id")
+        settings = _settings_of(request).settled()
+        image = await self._built_image(account, request.image_id)
+        await self._refuse_taken_name(account, request.name)
+        service_id, deployment_id, operation_id = self._new_ids(3)
+        service = Service(
+            id=service_id,
+            name=request.name,
+            created_at=created_at(service_id),
+            updated_at=created_at(service_id),
+            image=image.document,
+            models=await self._models(account, image.document),
+            compute_resource=request.compute_resource,
+            settings=settings,
+            operation_id=operation_id,
+        )
+        operation = self._deploy_operation(operation_id, service_id, deployment_id, image.document.id, settings)
+        changes: list[Change] = [
+            Claim(_name_claim(request.name), service_id),
+            Insert(service),
+            Insert(KeyGenerations(id=service_id)),
+            Insert(_deployment(deployment_id, service, image.document.id)),
+            Insert(operation),
+            Touch(image),
+        ]
+        try:
+            await self._store.commit(account, changes)
+        except Conflict as conflict:
+            raise _name_taken(request.name) from conflict
+        except PreconditionFailed as gone:
+            raise _image_gone(request.image_id) from gone
+        await self._operations.start(account, operation)
+        return operation
+
+    async def update(self, account: Account, identifier: str, request: ServiceUpdateRequest) -> Operation:
+        """Accept an update; what the service runs changes when the operation succeeds. Raises NotFound and Conflict."""
+        while True:
+            stored = await found(self._store, account, Service, identifier)
+            service = stored.document
+            if service.operation_id is not None:
+                raise OperationInProgress(f"service {service.id}", service.operation_id)
+            settings = service.settings.merged(_settings_of(request))
+            image = await self._built_image(account, request.image_id or service.image.id)
+            deployment_id, operation_id = self._new_ids(2)
+            operation = self._deploy_operation(operation_id, service.id, deployment_id, image.document.id, settings)
+            changes: list[Change] = [
+                Replace(stored, service.changing(operation_id, self._clock.now())),
+                Insert(_deployment(deployment_id, service, image.document.id)),
+                Insert(operation),
+                Touch(image),
+            ]
+            try:
+                await self._store.commit(account, changes)
+            except PreconditionFailed:
+                continue  # the service or the image has changed or gone since: decide again
+            await self._operations.start(account, operation)
+            return operation
+
+    async def get(self, account: Account, identifier: str) -> Service:
+        """One service; raises NotFound."""
+        return (await found(self._store, account, Service, identifier)).document
+
+    async def page(self, account: Account, filters: ServiceFilters, count: int, after: str | None) -> Page[Service]:
+        """Services that fit the filters, newest first."""
+        return await self._store.page(account, Service, filters.given(), count=count, after=after)
+
+    async def delete(self, account: Account, identifier: str) -> Operation | None:
+        """Delete it: when this returns the service takes no calls, and what is left to clear is the operation.
+
+        None when there is no such service. Taken in any state; what is under way is cancelled. Raises Unavailable
+        when the compute resource cannot be told: the delete is accepted even so, and can be repeated.
+        """
+        while True:
+            stored = await self._store.get(account, Service, identifier)
+            if stored is None:
+                await self._withdraw_again(account, identifier)
+                return None
+            (operation_id,) = self._new_ids(1)
+            try:
+                changes, operation = await self._delete_changes(account, stored, operation_id)
+                await self._store.commit(account, changes)
+            except PreconditionFailed:
+                continue
+            await self._operations.start(account, operation)
+            compute = self._computes.find(stored.document.compute_resource.id, field="computeResource.id")
+            await compute.ensure_withdrawn(identifier)
+            return operation
+
+    async def keys(self, account: Account, identifier: str) -> AuthKeys:
+        """Both keys; raises NotFound."""
+        await found(self._store, account, Service, identifier)
+        generations = await found(self._store, account, KeyGenerations, identifier)
+        return self._key_ring.keys(account, generations.document)
+
+    async def regenerate_key(self, account: Account, identifier: str, key_type: KeyType) -> AuthKeys:
+        """Make one key anew; the old one is refused from the moment this returns."""
+        service = await self.get(account, identifier)
+        compute = self._computes.find(service.compute_resource.id, field="computeResource.id")
+        while True:
+            stored = await found(self._store, account, KeyGenerations, identifier)
+            generations = stored.document.regenerated(key_type)
+            try:
+                await self._store.commit(account, [Replace(stored, generations)])
+            except PreconditionFailed:
+                continue
+            keys = self._key_ring.keys(account, generations)
+            await compute.ensure_keys(identifier, keys)
+            return keys
+
+    async def _built_image(self, account: Account, image_id: str) -> Stored[Image]:
+        stored = await referred(self._store, account, Image, "imageId", image_id)
+        state = stored.document.creation_state
+        if state is not State.SUCCEEDED:
+            raise InvalidRequest(
+                f"imageId: got '{image_id}', an image that is {state}; accepts one that is {State.SUCCEEDED}."
+            )
+        return stored
+
+    async def _models(self, account: Account, image: Image) -> tuple[Model, ...]:
+        ids = dict.fromkeys(image.manifest.model_ids)
+        read = await asyncio.gather(*(self._store.get(account, Model, model_id) for model_id in ids))
+        return tuple(stored.document for stored in read if stored)
+
+    async def _refuse_taken_name(self, account: Account, name: str) -> None:
+        if await self._store.claimed(account, _name_claim(name)):
+            raise _name_taken(name)
+
+    def _new_ids(self, count: int) -> list[str]:
+        now = self._clock.now()
+        return [new_id(now, self._clock.random_bits) for _ in range(count)]
+
+    def _deploy_operation(
+        self, identifier: str, service_id: str, deployment_id: str, image_id: str, settings: ServiceSettings
+    ) -> Operation:
+        return accepted(
+            self._clock,
+            DEPLOY_SERVICE,
+            identifier=identifier,
+            resource_id=service_id,
+            checkpoint={
+                "deploymentId": deployment_id,
+                "imageId": image_id,
+                "settings": settings.model_dump(mode="json", exclude_none=True),
+            },
+        )
+
+    async def _delete_changes(
+        self, account: Account, stored: Stored[Service], operation_id: str
+    ) -> tuple[Sequence[Change], Operation]:
+        service, now = stored.document, self._clock.now()
+        checkpoint = {"computeResourceId": service.compute_resource.id, "cancelled": service.operation_id}
+        operation = accepted(
+            self._clock, DELETE_SERVICE, identifier=operation_id, resource_id=service.id, checkpoint={**checkpoint}
+        )
+        changes: list[Change] = [
+            Remove(stored),
+            Release(_name_claim(service.name)),
+            Claim(deleting_claim(service.id), service.compute_resource.id),
+            Insert(operation),
+        ]
+        generations = await self._store.get(account, KeyGenerations, service.id)
+        if generations:
+            changes.append(Remove(generations))
+        if service.deployment_id:
+            current = await found(self._store, account, Deployment, service.deployment_id)
+            changes.append(Replace(current, current.document.expired(now)))
+        if service.operation_id:
+            changes += await self._cancellation(account, service.operation_id)
+        return changes, operation
+
+    async def _cancellation(self, account: Account, operation_id: str) -> list[Change]:
+        under_way = await found(self._store, account, Operation, operation_id)
+        pending = await found(self._store, account, Deployment, str(under_way.document.checkpoint["deploymentId"]))
+        now = self._clock.now()
+        return [
+            Replace(under_way, under_way.document.cancelled(now)),
+            Replace(pending, pending.document.cancelled(now)),
+        ]
+
+    async def _withdraw_again(self, account: Account, service_id: str) -> None:
+        """A delete that was accepted while compute was away: its repetition answers only when calls have ended."""
+        claim = await self._store.claimed(account, deleting_claim(service_id))
+        if claim:
+            _, compute_id = claim
+            await self._computes.find(compute_id, field="computeResource.id").ensure_withdrawn(service_id)
+
+
+def _settings_of(request: ServiceSettings) -> ServiceSettings:
+    return ServiceSettings(**{name: getattr(request, name) for name in ServiceSettings.model_fields})
+
+
+def _deployment(identifier: str, service: Service, image_id: str) -> Deployment:
+    return Deployment(
+        id=identifier,
+        service_id=service.id,
+        service_name=service.name,
+        image_id=image_id,
+        created_at=created_at(identifier),
+    )
+
+
+def _name_claim(name: str) -> str:
+    return f"service-name:{name}:"
+
+
+def deleting_claim(service_id: str) -> str:
+    """Held while a deleted service is being cleared; its value is the compute resource's id."""
+    return f"deleting-service:{service_id}:"
+
+
+def _name_taken(name: str) -> Conflict:
+    return Conflict(
+        f"name: got '{name}', which a service of this account has; accepts a name that is free.", code="NameTaken"
+    )
+
+
+def _image_gone(image_id: str) -> InvalidRequest:
+    return InvalidRequest(f"imageId: got '{image_id}', which was deleted meanwhile; accepts the id of an image.")
