@@ -60,10 +60,27 @@ class Touch:
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A unique key, such as a service's name or a model's version; fails when it is taken. `value` is who holds it."""
+class Held:
+    """A claim as it was read: what it says, and the tag that tells whether it has changed since."""
 
     key: str
+    value: str
+    etag: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A unique key, such as a service's name; fails with Conflict when it is taken. `value` is what it says."""
+
+    key: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Reclaim:
+    """Another value for a claim; fails with Conflict when it has changed since it was read, as a taken one does."""
+
+    held: Held
     value: str
 
 
@@ -74,7 +91,7 @@ class Release:
     key: str
 
 
-type Change = Insert | Replace | Remove | Touch | Claim | Release
+type Change = Insert | Replace | Remove | Touch | Claim | Reclaim | Release
 
 
 @dataclass(frozen=True)

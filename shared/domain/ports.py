@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from shared.domain.accounts import Account
-from shared.domain.documents import Change, Document, Page, Stored
+from shared.domain.documents import Change, Document, Held, Page, Stored
 from shared.domain.images import Layer
 from shared.domain.manifests import Manifest
 from shared.domain.models import Model
@@ -39,14 +39,14 @@ class Store(Protocol):
         Costs what it returns, whatever else the account holds.
         """
 
-    async def claimed(self, account: Account, prefix: str) -> tuple[str, str] | None:
-        """The first claim, by key, that begins so: its key and who holds it."""
+    async def held(self, account: Account, key: str) -> Held | None:
+        """The claim of that key, or None when it is free."""
 
     async def commit(self, account: Account, changes: Sequence[Change]) -> Sequence[Stored[Document]]:
         """All of the changes, or none. Returns the documents inserted and replaced, in order, as they are stored now.
 
-        Raises Conflict when an id or a claim is taken, PreconditionFailed when something has changed since it was
-        read, TooLarge when they do not fit one transaction, Unavailable when the store is away.
+        Raises Conflict when an id or a claim is taken or a claim has changed, PreconditionFailed when a document has
+        changed since it was read, TooLarge when they do not fit one transaction, Unavailable when the store is away.
         """
 
 

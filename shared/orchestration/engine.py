@@ -17,7 +17,7 @@ from shared.domain.operations import ErrorResponse, Operation, State
 from shared.domain.ports import Clock, Store, WakeUps
 from shared.orchestration.outcome import Done, Next, Outcome, Wait, Workflow
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 UNDO = "undo"
 _SWEEP_PAGE = 200
@@ -76,7 +76,7 @@ class Engine:
             await self._extend_lease(account, held)
             await self._run_step(account, held)
         except PreconditionFailed:
-            _log.info("operation %s: another worker has it, or has ended it", operation_id)
+            _logger.info("operation %s: another worker has it, or has ended it", operation_id)
 
     async def close(self, account: Account, operation_id: str) -> None:
         """End an operation that redelivery gave up on, with the cause that was recorded; harmless when it has ended."""
@@ -133,7 +133,7 @@ class Engine:
         except ServiceError as error:
             await self._retry_or_give_up(account, held, error)
         except Exception as bug:
-            _log.exception("operation %s: step %s broke", operation.id, operation.step)
+            _logger.exception("operation %s: step %s broke", operation.id, operation.step)
             await self._record_bug(account, held, bug)
             raise
 
@@ -176,7 +176,7 @@ class Engine:
                 except PreconditionFailed:
                     return
                 except ServiceError as error:
-                    _log.warning("operation %s: lease not renewed: %s", held.operation.id, error.message)
+                    _logger.warning("operation %s: lease not renewed: %s", held.operation.id, error.message)
                     if held.operation.lease is None or held.operation.lease.until <= self._clock.now():
                         return
 
@@ -193,7 +193,7 @@ class Engine:
                 await self._commit(account, held, operation.ended(State.SUCCEEDED, now), changes)
             case None:
                 await self._end_failed(account, held, operation.cause or _UNEXPLAINED)
-        _log.info(
+        _logger.info(
             "operation=%s resource=%s step=%s outcome=%s attempt=%d seconds=%.3f",
             operation.id,
             operation.resource_id,
@@ -218,7 +218,7 @@ class Engine:
         delay: timedelta = self._delay(operation.attempts, error)
         cause = ErrorResponse.of(error)
         last = operation.attempts + 1 >= self._limits.attempts or now + delay > operation.deadline
-        _log.warning("operation %s: step %s failed: %s %s", operation.id, operation.step, error.code, error.message)
+        _logger.warning("operation %s: step %s failed: %s %s", operation.id, operation.step, error.code, error.message)
         if error.retryable and not last:
             known = operation.cause if operation.step == UNDO and operation.cause else cause
             await self._commit(account, held, operation.retrying(known, now + delay), ())
@@ -251,4 +251,4 @@ class Engine:
         try:
             await self._wake_ups.wake(account, operation.id, delay)
         except ServiceError as error:
-            _log.warning("operation %s: not woken, the sweep will: %s", operation.id, error.message)
+            _logger.warning("operation %s: not woken, the sweep will: %s", operation.id, error.message)

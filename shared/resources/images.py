@@ -49,7 +49,7 @@ class Images:
             )
             return [Insert(image), Insert(operation), Touch(manifest)]
 
-        await commit_next_version(self._store, account, Image, request.name, changes, holder=identifier)
+        await commit_next_version(self._store, account, Image, request.name, changes)
         await self._operations.start(account, operation)
         return operation
 

@@ -37,7 +37,7 @@ class Manifests:
                 return [Insert(manifest(version)), *touches]
 
             try:
-                version = await commit_next_version(self._store, account, Manifest, request.name, changes, holder=identifier)
+                version = await commit_next_version(self._store, account, Manifest, request.name, changes)
             except PreconditionFailed:
                 continue  # a model was used or deleted in between: look again
             return manifest(version)

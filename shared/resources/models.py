@@ -27,7 +27,7 @@ class Models:
             return Model(**request.__dict__, id=identifier, version=version, created_at=created_at(identifier))
 
         version = await commit_next_version(
-            self._store, account, Model, request.name, lambda version: [Insert(model(version))], holder=identifier
+            self._store, account, Model, request.name, lambda version: [Insert(model(version))]
         )
         return model(version)
 

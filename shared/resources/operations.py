@@ -10,7 +10,7 @@ from shared.domain.ports import Clock, Store, WakeUps
 from shared.domain.wire import Json
 from shared.resources.found import found
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 BUILD_IMAGE = "build-image"
 DEPLOY_SERVICE = "deploy-service"
@@ -62,4 +62,4 @@ class Operations:
         try:
             await self._wake_ups.wake(account, operation.id)
         except ServiceError as error:
-            _log.warning("operation %s was accepted but not woken, the sweep will: %s", operation.id, error.message)
+            _logger.warning("operation %s was accepted but not woken, the sweep will: %s", operation.id, error.message)

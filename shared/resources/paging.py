@@ -23,18 +23,11 @@ class SkipTokens:
     def make(self, account: Account, resource: str, filters: Mapping[str, str], after: str) -> str:
         """The token that goes on behind the id `after`."""
         identifier = UUID(after).bytes
-        return (
-            base64.urlsafe_b64encode(identifier + self._signature(account, resource, filters, identifier))
-            .decode()
-            .rstrip("=")
-        )
+        return _text(identifier + self._signature(account, resource, filters, identifier))
 
     def read(self, account: Account, resource: str, filters: Mapping[str, str], token: str) -> str:
         """The id to go on behind; raises InvalidRequest for a token that was not made for this very query."""
-        try:
-            raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        except (binascii.Error, ValueError):
-            raw = b""
+        raw = _bytes(token)
         identifier, signature = raw[:_ID_BYTES], raw[_ID_BYTES:]
         if not hmac.compare_digest(signature, self._signature(account, resource, filters, identifier)):
             message = "$skipToken: got one that was not made for this list; accepts the one in a nextLink, with its filters."
@@ -44,3 +37,16 @@ class SkipTokens:
     def _signature(self, account: Account, resource: str, filters: Mapping[str, str], identifier: bytes) -> bytes:
         query = json.dumps(["skip-token", account.scope, resource, sorted(filters.items()), identifier.hex()])
         return hmac.new(self._secret, query.encode(), hashlib.sha256).digest()[:_ID_BYTES]
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _bytes(text: str) -> bytes:
+    """What `_text` made that text of; empty for any other text, of which there are several for the same bytes."""
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+    return raw if _text(raw) == text else b""

@@ -105,17 +105,17 @@ class Services:
         """Services that fit the filters, newest first."""
         return await self._store.page(account, Service, filters.given(), count=count, after=after)
 
-    async def delete(self, account: Account, identifier: str) -> Operation | None:
-        """Delete it: when this returns the service takes no calls, and what is left to clear is the operation.
+    async def delete(self, account: Account, identifier: str) -> bool:
+        """Delete it: when this returns the service takes no calls; what is left to clear is an operation.
 
-        None when there is no such service. Taken in any state; what is under way is cancelled. Raises Unavailable
+        False when there is no such service. Taken in any state; what is under way is cancelled. Raises Unavailable
         when the compute resource cannot be told: the delete is accepted even so, and can be repeated.
         """
         while True:
             stored = await self._store.get(account, Service, identifier)
             if stored is None:
                 await self._withdraw_again(account, identifier)
-                return None
+                return False
             (operation_id,) = self._new_ids(1)
             try:
                 changes, operation = await self._delete_changes(account, stored, operation_id)
@@ -125,7 +125,7 @@ class Services:
             await self._operations.start(account, operation)
             compute = self._computes.find(stored.document.compute_resource.id, field="computeResource.id")
             await compute.ensure_withdrawn(identifier)
-            return operation
+            return True
 
     async def keys(self, account: Account, identifier: str) -> AuthKeys:
         """Both keys; raises NotFound."""
@@ -163,7 +163,7 @@ class Services:
         return tuple(stored.document for stored in read if stored)
 
     async def _refuse_taken_name(self, account: Account, name: str) -> None:
-        if await self._store.claimed(account, _name_claim(name)):
+        if await self._store.held(account, _name_claim(name)):
             raise _name_taken(name)
 
     def _new_ids(self, count: int) -> list[str]:
@@ -220,10 +220,9 @@ class Services:
 
     async def _withdraw_again(self, account: Account, service_id: str) -> None:
         """A delete that was accepted while compute was away: its repetition answers only when calls have ended."""
-        claim = await self._store.claimed(account, deleting_claim(service_id))
-        if claim:
-            _, compute_id = claim
-            await self._computes.find(compute_id, field="computeResource.id").ensure_withdrawn(service_id)
+        deleting = await self._store.held(account, deleting_claim(service_id))
+        if deleting:
+            await self._computes.find(deleting.value, field="computeResource.id").ensure_withdrawn(service_id)
 
 
 def _settings_of(request: ServiceSettings) -> ServiceSettings:
@@ -241,12 +240,12 @@ def _deployment(identifier: str, service: Service, image_id: str) -> Deployment:
 
 
 def _name_claim(name: str) -> str:
-    return f"service-name:{name}:"
+    return f"service-name:{name}"
 
 
 def deleting_claim(service_id: str) -> str:
     """Held while a deleted service is being cleared; its value is the compute resource's id."""
-    return f"deleting-service:{service_id}:"
+    return f"deleting-service:{service_id}"
 
 
 def _name_taken(name: str) -> Conflict:

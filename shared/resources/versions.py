@@ -1,35 +1,34 @@
-"""Versions: 1, 2, 3… per name, decided by who claims one first; a claim outlives what was registered under it."""
+"""Versions: 1, 2, 3… per name; the last one given is a claim of its own, which outlives what was registered under it."""
 
+import asyncio
 from collections.abc import Callable, Sequence
+from weakref import WeakValueDictionary
 
 from shared.domain.accounts import Account
-from shared.domain.documents import Change, Claim, Document
+from shared.domain.documents import Change, Claim, Document, Reclaim
 from shared.domain.errors import Conflict
 from shared.domain.ports import Store
 
-_HIGHEST = 999_999_999
-
-
-def _prefix(kind: str, name: str) -> str:
-    return f"{kind}-version:{name}:"
+_turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
 
 async def commit_next_version[D: Document](
-    store: Store, account: Account, kind: type[D], name: str, changes: Callable[[int], Sequence[Change]], *, holder: str
+    store: Store, account: Account, kind: type[D], name: str, changes: Callable[[int], Sequence[Change]]
 ) -> int:
     """Commit the changes under the next version of that name, and return it; no gap, no double.
 
-    A version is claimed in the same transaction, under a key that counts down: the first claim is the highest
-    version. Whoever loses a claim tries the next version.
+    The claim moves on in the same transaction as the changes, so of two writers one loses, and looks again. Writers of
+    one process take turns, since only one of them could win.
     """
-    prefix = _prefix(kind.kind, name)
-    latest = await store.claimed(account, prefix)
-    version = 1 + (_HIGHEST - int(latest[0].removeprefix(prefix)) if latest else 0)
-    while True:
-        claim = Claim(f"{prefix}{_HIGHEST - version:09d}", holder)
-        try:
-            await store.commit(account, [claim, *changes(version)])
-        except Conflict:
-            version += 1
-        else:
+    key = f"latest-version:{kind.kind}:{name}"
+    turn = _turns.setdefault(f"{account.scope}/{key}", asyncio.Lock())
+    async with turn:
+        while True:
+            latest = await store.held(account, key)
+            version = 1 + (int(latest.value) if latest else 0)
+            step = Reclaim(latest, str(version)) if latest else Claim(key, str(version))
+            try:
+                await store.commit(account, [step, *changes(version)])
+            except Conflict:
+                continue
             return version

@@ -1,0 +1,1 @@
+"""Inbound triggers: each parses, calls one use case, and answers."""

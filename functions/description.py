@@ -1,0 +1,16 @@
+"""The HTTP function of the API's own description: client-facts.md, 2."""
+
+import json
+
+import azure.functions as func
+
+from functions.endpoint import ROUTES, Call, Reply, endpoint
+from functions.openapi import described
+
+blueprint = func.Blueprint()
+
+
+@endpoint(blueprint, "GET", "swagger.json", role=None, answers={200: None})
+async def describe_api(call: Call) -> Reply:
+    """The API's own description; its address, less the last segment, is the account's base URL."""
+    return Reply(200, json.dumps(described(ROUTES, call.account_url)))

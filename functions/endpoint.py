@@ -1,0 +1,204 @@
+"""What all HTTP functions share: who calls, which account and api-version, and how an error becomes an answer.
+
+Source: api.md; client-facts.md, 2–8 and 15.
+"""
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import azure.functions as func
+from pydantic import BaseModel
+
+from shared.bootstrap import Slipway, slipway
+from shared.domain.accounts import Account
+from shared.domain.errors import InvalidRequest, NotFound, OperationInProgress, ServiceError, foreign
+from shared.domain.ids import canonical
+from shared.domain.operations import ErrorDetail, ErrorResponse, Operation
+from shared.domain.wire import Wire, parse
+from shared.identity.roles import Role, require
+
+API_VERSIONS = ("2017-09-01-preview",)
+ACCOUNT_ROUTE = "subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/accounts/{accountName}"
+NOT_FILTERS = frozenset({"api-version", "count", "$skipToken", "code", "clientId"})
+"""Query parameters that mean something else than a filter; the Functions host itself takes the last two."""
+
+_logger = logging.getLogger(__name__)
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer: a status, and a value that becomes JSON, or JSON text."""
+
+    status: int
+    body: BaseModel | str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that has passed: its caller may make it, and its account is served here."""
+
+    slipway: Slipway
+    account: Account
+    account_url: str
+    """The account's base URL, as this caller reaches it."""
+    request: func.HttpRequest
+
+    @property
+    def id(self) -> str:
+        """The id in the path, in canonical text; raises NotFound when it is no id at all."""
+        identifier = canonical(self.request.route_params["id"])
+        if identifier is None:
+            text = foreign(self.request.route_params["id"], 80)
+            raise NotFound(f"There is nothing under the id '{text}', which is not a UUID.")
+        return identifier
+
+    async def deleted(self, delete: Callable[[Account, str], Awaitable[bool]]) -> Reply:
+        """Delete what the path names: 200 when it was there, 204 when it was not (client-facts.md, 8)."""
+        identifier = canonical(self.request.route_params["id"])
+        return Reply(200 if identifier and await delete(self.account, identifier) else 204)
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The query parameters."""
+        parameters: Mapping[str, str] = self.request.params
+        return parameters
+
+    def body[T: Wire](self, kind: type[T]) -> T:
+        """The body as a `kind`, an absent one being an empty object; raises InvalidRequest."""
+        return parse(kind, self.request.get_body() or b"{}")
+
+    def accepted(self, operation: Operation) -> Reply:
+        """202, with where the operation is shown (client-facts.md, 6)."""
+        return Reply(202, headers={"Operation-Location": f"{self.account_url}/operations/{operation.id}"})
+
+
+type Handler = Callable[[Call], Awaitable[Reply]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One endpoint as it is served and described: api.md, Endpoints."""
+
+    name: str
+    method: str
+    path: str
+    does: str
+    role: Role | None
+    answers: Mapping[int, type[BaseModel] | None]
+    takes: type[Wire] | None = None
+    filters: type[Wire] | None = None
+    paged: bool = False
+    version_optional: bool = False
+
+
+ROUTES: list[Route] = []
+
+
+def endpoint(
+    blueprint: func.Blueprint,
+    method: str,
+    path: str,
+    *,
+    answers: Mapping[int, type[BaseModel] | None],
+    role: Role | None = Role.READER,
+    takes: type[Wire] | None = None,
+    filters: type[Wire] | None = None,
+    paged: bool = False,
+    version_optional: bool = False,
+) -> Callable[[Handler], Handler]:
+    """Make a handler the HTTP function of that method and path under the account. `role` None means anybody."""
+
+    def register(handler: Handler) -> Handler:
+        does = (handler.__doc__ or "").strip()
+        name = handler.__name__
+        route = Route(name, method, path, does, role, answers, takes, filters, paged, version_optional)
+        ROUTES.append(route)
+
+        async def serve(req: func.HttpRequest) -> func.HttpResponse:
+            return await _served(route, handler, req)
+
+        serve.__name__ = serve.__qualname__ = name
+        declare = blueprint.route(route=f"{ACCOUNT_ROUTE}/{path}", methods=[method], auth_level=func.AuthLevel.ANONYMOUS)
+        blueprint.function_name(name)(declare(serve))
+        return handler
+
+    return register
+
+
+async def _served(route: Route, handler: Handler, request: func.HttpRequest) -> func.HttpResponse:
+    headers = {
+        "api-supported-versions": ", ".join(API_VERSIONS),
+        "x-ms-request-id": str(uuid4()),
+        "x-ms-client-request-id": _client_request_id(request),
+    }
+    try:
+        reply = await handler(await _admitted(route, request))
+    except ServiceError as error:
+        reply = _refusal(error, request)
+    except Exception:
+        _logger.exception("%s %s broke; request id %s", route.method, route.name, headers["x-ms-request-id"])
+        reply = _refusal(
+            ServiceError("The request could not be completed; the log knows more by its x-ms-request-id."), request
+        )
+    return _response(reply, headers)
+
+
+async def _admitted(route: Route, request: func.HttpRequest) -> Call:
+    app = slipway()
+    if route.role is not None:
+        require(await app.verifier.caller(request.headers.get("Authorization")), route.role)
+    account = app.served_account(
+        request.route_params["subscriptionId"],
+        request.route_params["resourceGroupName"],
+        request.route_params["accountName"],
+    )
+    if route.role is not None:
+        _check_version(request.params.get("api-version"), optional=route.version_optional)
+    return Call(app, account, _account_url(request), request)
+
+
+def _check_version(given: str | None, *, optional: bool) -> None:
+    versions = ", ".join(API_VERSIONS)
+    if given is None:
+        if optional:
+            return
+        raise InvalidRequest(f"api-version: required, and absent; accepts {versions}.", code="MissingApiVersion")
+    if len(set(given.split(","))) != 1 or given.split(",")[0] not in API_VERSIONS:  # sent twice, the host joins it: X,X
+        raise InvalidRequest(f"api-version: got '{foreign(given, 80)}'; accepts {versions}.", code="UnsupportedApiVersion")
+
+
+def _account_url(request: func.HttpRequest) -> str:
+    url = urlsplit(request.url)
+    base = re.match(r"(?i)(/[^/]+)*?/accounts/[^/]+", url.path)
+    return f"{url.scheme}://{url.netloc}{base[0] if base else url.path}"
+
+
+def _client_request_id(request: func.HttpRequest) -> str:
+    given = request.headers.get("x-ms-client-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else str(uuid4())
+
+
+def _refusal(error: ServiceError, request: func.HttpRequest) -> Reply:
+    response, headers = ErrorResponse.of(error), {"x-ms-error-code": error.code}
+    if isinstance(error, OperationInProgress):
+        location = f"{_account_url(request)}/operations/{error.operation_id}"
+        detail = ErrorDetail(code="Operation", message=location)
+        response = response.but(message=f"{error.message} {location}", details=(*response.details, detail))
+        headers["Operation-Location"] = location
+    if error.status_code == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="slipway", error="invalid_token"'
+    if error.status_code in (429, 503):
+        headers["Retry-After"] = str(round(error.retry_after or 5))
+    return Reply(error.status_code, response, headers)
+
+
+def _response(reply: Reply, headers: Mapping[str, str]) -> func.HttpResponse:
+    body = reply.body.model_dump_json(exclude_none=True) if isinstance(reply.body, BaseModel) else reply.body
+    mimetype = "text/plain" if body is None else "application/json"
+    return func.HttpResponse(body, status_code=reply.status, headers={**headers, **reply.headers}, mimetype=mimetype)

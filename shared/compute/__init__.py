@@ -1,0 +1,1 @@
+"""Where services run: one adapter a kind of compute."""

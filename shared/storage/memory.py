@@ -1,0 +1,171 @@
+"""In-memory twins of the storage ports: the same promises, kept by dictionaries. They pass the same contract tests."""
+
+import heapq
+import itertools
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+
+from shared.domain.accounts import Account
+from shared.domain.documents import (
+    Change,
+    Claim,
+    Document,
+    Held,
+    Insert,
+    Page,
+    Reclaim,
+    Release,
+    Remove,
+    Replace,
+    Stored,
+    Touch,
+)
+from shared.domain.errors import Conflict, PreconditionFailed, foreign
+from shared.domain.ports import BuildLog, Clock
+
+type _Key = tuple[str, str, str]
+
+
+class MemoryStore:
+    """Twin of the table store."""
+
+    def __init__(self) -> None:
+        self._rows: dict[_Key, tuple[Document | str, str]] = {}
+        self._etags = itertools.count(1)
+
+    async def get[D: Document](self, account: Account, kind: type[D], identifier: str) -> Stored[D] | None:
+        """The document of that id, or None."""
+        found = self._rows.get((account.scope, kind.kind, identifier))
+        return Stored(found[0], found[1]) if found and isinstance(found[0], kind) else None
+
+    async def page[D: Document](
+        self, account: Account, kind: type[D], filters: Mapping[str, str], *, count: int, after: str | None = None
+    ) -> Page[D]:
+        """Up to `count` documents that fit all filters, newest first, from behind the id `after`."""
+        mine = (
+            row for key, (row, _) in self._rows.items() if key[:2] == (account.scope, kind.kind) and isinstance(row, kind)
+        )
+        fitting = [row for row in mine if _fits(row, filters) and (after is None or row.id < after)]
+        fitting.sort(key=lambda document: document.id, reverse=True)
+        items = tuple(fitting[:count])
+        return Page(items, items[-1].id if len(fitting) > count else None)
+
+    async def held(self, account: Account, key: str) -> Held | None:
+        """The claim of that key, or None when it is free."""
+        found = self._rows.get((account.scope, _CLAIM, key))
+        return Held(key, str(found[0]), found[1]) if found else None
+
+    async def commit(self, account: Account, changes: Sequence[Change]) -> Sequence[Stored[Document]]:
+        """All of the changes, or none."""
+        for change in changes:
+            self._check(account, change)
+        written = [self._apply(account, change) for change in changes]
+        return [stored for stored in written if stored]
+
+    def _check(self, account: Account, change: Change) -> None:
+        match change:
+            case Insert(document):
+                self._absent((account.scope, document.kind, document.id))
+            case Claim(key, _):
+                self._absent((account.scope, _CLAIM, key))
+            case Reclaim(held, _):
+                found = self._rows.get((account.scope, _CLAIM, held.key))
+                if not found or found[1] != held.etag:
+                    raise Conflict(f"The claim {held.key} has changed.")
+            case Replace(old, _) | Remove(old):
+                found = self._rows.get((account.scope, old.document.kind, old.document.id))
+                if not found or found[1] != old.etag:
+                    raise PreconditionFailed(f"{old.document.kind} {old.document.id} has changed.")
+            case Touch(old):
+                if (account.scope, old.document.kind, old.document.id) not in self._rows:
+                    raise PreconditionFailed(f"{old.document.kind} {old.document.id} is gone.")
+
+    def _absent(self, key: _Key) -> None:
+        if key in self._rows:
+            raise Conflict(f"{key[1]} {key[2]} is taken.")
+
+    def _apply(self, account: Account, change: Change) -> Stored[Document] | None:
+        match change:
+            case Insert(document) | Replace(_, document):
+                return self._write((account.scope, document.kind, document.id), document)
+            case Claim(key, value):
+                self._write((account.scope, _CLAIM, key), value)
+            case Reclaim(held, value):
+                self._write((account.scope, _CLAIM, held.key), value)
+            case Remove(old):
+                del self._rows[account.scope, old.document.kind, old.document.id]
+            case Touch(old):
+                row = (account.scope, old.document.kind, old.document.id)
+                self._write(row, self._rows[row][0])
+            case Release(key):
+                self._rows.pop((account.scope, _CLAIM, key), None)
+        return None
+
+    def _write(self, key: _Key, row: Document | str) -> Stored[Document] | None:
+        etag = str(next(self._etags))
+        self._rows[key] = (row, etag)
+        return Stored(row, etag) if isinstance(row, Document) else None
+
+
+_CLAIM = "claim"
+
+
+def _fits(document: Document, filters: Mapping[str, str]) -> bool:
+    terms = list(document.terms())
+    return all({name: value} in terms for name, value in filters.items())
+
+
+class MemoryWakeUps:
+    """Twin of the wake-up queue: `pop` gives the next one, by the time it is due."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._waiting: list[tuple[datetime, int, Account, str]] = []
+        self._order = itertools.count()
+
+    async def wake(self, account: Account, operation_id: str, delay: timedelta = timedelta(0)) -> None:
+        """Have that operation looked at, no sooner than after `delay`."""
+        heapq.heappush(self._waiting, (self._clock.now() + delay, next(self._order), account, operation_id))
+
+    def pop(self) -> tuple[datetime, Account, str] | None:
+        """The next wake-up: when it is due, and for what."""
+        if not self._waiting:
+            return None
+        due, _, account, operation_id = heapq.heappop(self._waiting)
+        return due, account, operation_id
+
+    def duplicate(self) -> None:
+        """Deliver the next wake-up twice, as a queue may."""
+        if self._waiting:
+            due, _, account, operation_id = self._waiting[0]
+            heapq.heappush(self._waiting, (due, next(self._order), account, operation_id))
+
+
+class _MemoryBuildLog:
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+
+    def line(self, text: str) -> None:
+        self._lines.append(foreign(text, 2000))
+
+
+class MemoryBuildLogs:
+    """Twin of the build logs."""
+
+    def __init__(self) -> None:
+        self._logs: defaultdict[str, list[str]] = defaultdict(list)
+
+    @asynccontextmanager
+    async def writing(self, account: Account, image_id: str) -> AsyncIterator[BuildLog]:
+        """That image's log, to add to."""
+        yield _MemoryBuildLog(self._logs[f"{account.scope}/{image_id}"])
+
+    async def address(self, account: Account, image_id: str) -> str:
+        """A URL that reads the log."""
+        return f"memory://build-logs/{account.scope}/{image_id}.log?sig=twin"
+
+    def text(self, account: Account, image_id: str) -> str:
+        """What the log says so far."""
+        return "\n".join(self._logs[f"{account.scope}/{image_id}"])

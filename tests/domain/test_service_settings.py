@@ -1,0 +1,64 @@
+import pytest
+
+from shared.domain.errors import InvalidRequest
+from shared.domain.services import AutoScaler, ContainerResourceReservation, ServiceSettings
+
+
+def test_a_create_with_neither_replicas_nor_autoscaler_is_autoscaled_from_1_to_10():
+    scaler = ServiceSettings().settled().auto_scaler
+    assert scaler == AutoScaler(
+        autoscale_enabled=True, min_replicas=1, max_replicas=10, target_utilization=70, refresh_period_in_seconds=1
+    )
+
+
+def test_an_empty_autoscaler_without_replicas_is_enabled_too():
+    assert ServiceSettings(auto_scaler=AutoScaler()).settled().auto_scaler.autoscale_enabled
+
+
+def test_replicas_with_an_empty_autoscaler_are_counted_not_scaled():
+    settled = ServiceSettings(num_replicas=3, auto_scaler=AutoScaler()).settled()
+    assert settled.num_replicas == 3
+    assert settled.auto_scaler.autoscale_enabled is False
+
+
+def test_an_autoscaler_turned_off_alone_means_one_replica():
+    assert ServiceSettings(auto_scaler=AutoScaler(autoscale_enabled=False)).settled().num_replicas == 1
+
+
+def test_no_replicas_at_all_is_a_number_of_replicas():
+    assert ServiceSettings(num_replicas=0).settled().num_replicas == 0
+
+
+def test_replicas_and_an_enabled_autoscaler_together_are_refused():
+    with pytest.raises(InvalidRequest, match="numReplicas: got 3"):
+        ServiceSettings(num_replicas=3, auto_scaler=AutoScaler(autoscale_enabled=True)).settled()
+
+
+def test_a_maximum_below_the_minimum_is_refused():
+    with pytest.raises(InvalidRequest, match=r"autoScaler\.maxReplicas: got 2; accepts at least .* which is 5"):
+        ServiceSettings(auto_scaler=AutoScaler(min_replicas=5, max_replicas=2)).settled()
+
+
+def test_an_update_merges_nested_objects():
+    before = ServiceSettings(
+        num_replicas=2, container_resource_reservation=ContainerResourceReservation(cpu="1", memory="1G")
+    ).settled()
+    after = before.merged(ServiceSettings(container_resource_reservation=ContainerResourceReservation(cpu="2")))
+    assert after.container_resource_reservation == ContainerResourceReservation(cpu="2", memory="1G")
+    assert after.num_replicas == 2
+
+
+def test_an_update_that_turns_the_autoscaler_on_takes_the_count_over():
+    after = ServiceSettings(num_replicas=2).settled().merged(ServiceSettings(auto_scaler=AutoScaler(autoscale_enabled=True)))
+    assert after.num_replicas is None
+    assert after.auto_scaler.autoscale_enabled
+
+
+def test_an_update_that_counts_the_replicas_of_an_autoscaled_service_is_refused_with_the_way_out():
+    with pytest.raises(InvalidRequest, match=r"Send autoScaler\.autoscaleEnabled false with it"):
+        ServiceSettings().settled().merged(ServiceSettings(num_replicas=3))
+
+
+def test_an_empty_update_changes_nothing():
+    before = ServiceSettings(num_replicas=2, app_insights_enabled=True).settled()
+    assert before.merged(ServiceSettings()) == before

@@ -1,0 +1,101 @@
+import pytest
+
+from shared.domain.errors import BuildFailed, InvalidRequest, Unavailable
+from shared.domain.operations import State
+from tests.twins import ACCOUNT, World
+
+
+async def test_a_build_ends_with_an_image_that_says_where_it_is():
+    world = World()
+    operation = await world.building(await world.manifest(await world.model()))
+    assert operation.state is State.NOT_STARTED
+    await world.settle()
+    image = await world.images.get(ACCOUNT, operation.resource_id)
+    assert (await world.operation(operation)).state is State.SUCCEEDED
+    assert (image.creation_state, image.image_location) == (State.SUCCEEDED, "oci:/images:digits:1")
+    assert image.image_digest
+
+
+async def test_the_log_of_a_build_can_be_read_while_it_runs():
+    world = World()
+    operation = await world.building(await world.manifest())
+    for _ in range(2):
+        _, account, operation_id = world.wake_ups.pop()
+        await world.engine.run(account, operation_id)
+    assert "installed nothing" in world.logs.text(ACCOUNT, operation.resource_id)
+    assert (await world.operation(operation)).state is State.RUNNING
+    assert (await world.images.get(ACCOUNT, operation.resource_id)).creation_state is State.RUNNING
+
+
+async def test_a_failure_that_can_heal_is_tried_again_later():
+    world = World()
+    world.builder.failures = [Unavailable("registry is away"), Unavailable("registry is away")]
+    operation = await world.building(await world.manifest())
+    began = world.clock.now()
+    await world.settle()
+    assert (await world.operation(operation)).state is State.SUCCEEDED
+    assert 1.4 <= (world.clock.now() - began).total_seconds() <= 4
+
+
+async def test_a_build_that_is_the_manifests_fault_fails_at_once_and_says_where_the_log_is():
+    world = World()
+    world.builder.failures = [BuildFailed("liac-arff has no wheel", code="NoWheel")]
+    operation = await world.building(await world.manifest())
+    await world.settle()
+    error = (await world.operation(operation)).error
+    image = await world.images.get(ACCOUNT, operation.resource_id)
+    assert (error.code, error.status_code, error.message) == ("NoWheel", 400, "liac-arff has no wheel")
+    assert error.details[0].message == image.image_build_log_uri.partition("?")[0]
+    assert "?" not in error.details[0].message
+    assert (image.creation_state, image.error) == (State.FAILED, error)
+    assert "liac-arff has no wheel" in world.logs.text(ACCOUNT, operation.resource_id)
+
+
+async def test_tries_come_to_an_end_and_the_last_error_is_the_operations():
+    world = World()
+    world.builder.failures = [Unavailable(f"away {attempt}") for attempt in range(100)]
+    operation = await world.building(await world.manifest())
+    await world.settle()
+    ended = await world.operation(operation)
+    assert ended.state is State.FAILED
+    assert ended.error.message == "away 7"
+
+
+async def test_a_build_past_its_deadline_fails():
+    world = World()
+    operation = await world.building(await world.manifest())
+    world.clock.advance(operation.deadline - world.clock.now())
+    await world.settle()
+    assert (await world.operation(operation)).error.code == "ImageBuildTimedOut"
+
+
+async def test_a_bug_is_delivered_again_and_closed_with_its_cause_in_the_end():
+    world = World()
+    world.builder.failures = [ZeroDivisionError("secret")] * 2
+    operation = await world.building(await world.manifest())
+    await world.engine.run(ACCOUNT, operation.id)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            await world.engine.run(ACCOUNT, operation.id)
+    await world.engine.close(ACCOUNT, operation.id)
+    ended = await world.operation(operation)
+    assert ended.state is State.FAILED
+    assert "ZeroDivisionError" in ended.error.message
+    assert "secret" not in ended.error.message
+
+
+async def test_closing_does_not_change_what_has_ended():
+    world = World()
+    operation = await world.building(await world.manifest())
+    await world.settle()
+    ended = await world.operation(operation)
+    await world.engine.close(ACCOUNT, operation.id)
+    assert await world.operation(operation) == ended
+
+
+async def test_a_failed_image_is_not_served():
+    world = World()
+    world.builder.failures = [BuildFailed("no")]
+    image_id = await world.built()
+    with pytest.raises(InvalidRequest, match=r"imageId: got .* Failed; accepts one that is Succeeded"):
+        await world.creating(image_id)

@@ -1,0 +1,226 @@
+"""What use cases and the engine are tested on: a clock that tests move, and stand-ins for compute and the builder."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from shared.compute.directory import ComputeDirectory
+from shared.domain.accounts import Account
+from shared.domain.errors import ServiceError, Unavailable
+from shared.domain.images import ImageRequest, ImageType, Layer
+from shared.domain.manifests import Asset, Manifest, ManifestRequest, RuntimeProperties, RuntimeType, TargetRuntime
+from shared.domain.models import Model, ModelRequest
+from shared.domain.operations import ErrorResponse, Operation
+from shared.domain.ports import BuildLog, ImageSource, PublishedImage, Rollout, ServiceSpec
+from shared.domain.services import AuthKeys, ComputeResource, ServiceCreateRequest
+from shared.orchestration.build_image import BuildImage
+from shared.orchestration.delete_service import DeleteService
+from shared.orchestration.deploy_service import DeployService
+from shared.orchestration.engine import Engine, Limits
+from shared.resources.deployments import Deployments
+from shared.resources.images import Images
+from shared.resources.keys import KeyRing
+from shared.resources.manifests import Manifests
+from shared.resources.models import Models
+from shared.resources.operations import BUILD_IMAGE, DELETE_SERVICE, DEPLOY_SERVICE, Operations
+from shared.resources.services import Services
+from shared.storage.memory import MemoryBuildLogs, MemoryStore, MemoryWakeUps
+
+ACCOUNT = Account("sub", "group", "local")
+COMPUTE_ID = (
+    "/subscriptions/sub/resourcegroups/group/providers/Microsoft.MachineLearningCompute/operationalizationClusters/local"
+)
+
+
+class ManualClock:
+    """Time that stands still until a test moves it; chance from a fixed seed."""
+
+    def __init__(self) -> None:
+        self._now = datetime(2026, 1, 1, tzinfo=UTC)
+        self._random = random.Random(7)
+
+    def now(self) -> datetime:
+        """A millisecond later than the last time, so that what is made later sorts later."""
+        self._now += timedelta(milliseconds=1)
+        return self._now
+
+    def random_bits(self, count: int) -> int:
+        return self._random.getrandbits(count)
+
+    def advance(self, by: timedelta) -> None:
+        self._now += by
+
+
+@dataclass
+class TwinBuilder:
+    """Builds nothing, and fails as it is told to."""
+
+    failures: list[Exception] = field(default_factory=list)
+    published: dict[str, int] = field(default_factory=dict)
+
+    async def dependency_layers(self, source: ImageSource, log: BuildLog) -> tuple[Layer, ...]:
+        self._maybe_fail()
+        log.line("installed nothing")
+        return (_layer("dependencies"),)
+
+    async def content_layers(self, source: ImageSource, log: BuildLog) -> tuple[Layer, ...]:
+        self._maybe_fail()
+        return tuple(_layer(model.name) for model in source.models)
+
+    async def publish(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> PublishedImage:
+        self._maybe_fail()
+        location = f"oci:/images:{source.name}:{source.version}"
+        self.published[location] = self.published.get(location, 0) + 1
+        return PublishedImage(location, "sha256:" + "0" * 64)
+
+    def _maybe_fail(self) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+
+
+def _layer(title: str) -> Layer:
+    return Layer(media_type="application/x", digest=f"sha256:{title}", size=1, diff_id=f"sha256:{title}", title=title)
+
+
+@dataclass
+class TwinCompute:
+    """Compute that does what its port promises, in memory; deployments fare as the test says."""
+
+    away: bool = False
+    fares: dict[str, Rollout] = field(default_factory=dict)
+    otherwise: Rollout = field(default_factory=lambda: Rollout(ready=True))
+    serving: dict[str, str] = field(default_factory=dict)
+    specs: dict[str, ServiceSpec] = field(default_factory=dict)
+    keys: dict[str, AuthKeys] = field(default_factory=dict)
+    withdrawn: set[str] = field(default_factory=set)
+    removed: set[str] = field(default_factory=set)
+
+    def scoring_uri(self, service_name: str) -> str:
+        return f"http://front/api/v1/service/{service_name}/score"
+
+    async def ensure_deployment(self, spec: ServiceSpec) -> None:
+        self._reached()
+        self.specs[spec.deployment_id] = spec
+        self.keys.setdefault(spec.service_id, spec.keys)
+
+    async def rollout(self, service_id: str, deployment_id: str) -> Rollout:
+        self._reached()
+        rollout = self.fares.get(deployment_id, self.otherwise)
+        if rollout.ready:
+            self.serving[service_id] = deployment_id
+        return rollout
+
+    async def ensure_rolled_back(self, service_id: str, deployment_id: str) -> None:
+        self._reached()
+        self.specs.pop(deployment_id, None)
+
+    async def ensure_keys(self, service_id: str, keys: AuthKeys) -> None:
+        self._reached()
+        self.keys[service_id] = keys
+
+    async def ensure_withdrawn(self, service_id: str) -> None:
+        self._reached()
+        self.serving.pop(service_id, None)
+        self.withdrawn.add(service_id)
+
+    async def ensure_removed(self, service_id: str) -> None:
+        self._reached()
+        self.removed.add(service_id)
+
+    def _reached(self) -> None:
+        if self.away:
+            raise Unavailable("compute is away")
+
+
+class World:
+    """All of Slipway but its triggers, on twins: what a worker would do is done by `settle`."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.store = self.make_store()
+        self.wake_ups = MemoryWakeUps(self.clock)
+        self.logs = MemoryBuildLogs()
+        self.builder = TwinBuilder()
+        self.compute = TwinCompute()
+        self.key_ring = KeyRing(b"s" * 32)
+        computes = ComputeDirectory({"local": self.compute})
+        self.operations = Operations(self.store, self.wake_ups)
+        self.models = Models(self.store, self.clock)
+        self.manifests = Manifests(self.store, self.clock)
+        self.images = Images(self.store, self.clock, operations=self.operations, computes=computes, logs=self.logs)
+        self.services = Services(
+            self.store, self.clock, operations=self.operations, computes=computes, key_ring=self.key_ring
+        )
+        self.deployments = Deployments(self.store)
+        self.workflows = {
+            BUILD_IMAGE: BuildImage(self.store, self.builder, self.logs),
+            DEPLOY_SERVICE: DeployService(self.store, self.clock, computes, self.key_ring),
+            DELETE_SERVICE: DeleteService(self.store, self.clock, computes),
+        }
+        self.engine = self.worker("one")
+
+    def make_store(self) -> MemoryStore:
+        return MemoryStore()
+
+    def worker(self, owner: str, limits: Limits | None = None) -> Engine:
+        return Engine(self.store, self.wake_ups, self.clock, self.workflows, owner=owner, limits=limits or Limits())
+
+    async def settle(self, most: int = 200) -> None:
+        """Deliver wake-ups, moving the clock to each, until none is left."""
+        for _ in range(most):
+            wake_up = self.wake_ups.pop()
+            if wake_up is None:
+                return
+            due, account, operation_id = wake_up
+            self.clock.advance(max(due - self.clock.now(), timedelta(0)))
+            await self.engine.run(account, operation_id)
+        raise AssertionError("wake-ups without end")
+
+    async def operation(self, operation: Operation) -> Operation:
+        return await self.operations.get(ACCOUNT, operation.id)
+
+    async def model(self, name: str = "digits", **fields: object) -> Model:
+        request = {"name": name, "url": f"http://store/{name}", "mime_type": "application/json", **fields}
+        return await self.models.register(ACCOUNT, ModelRequest.model_validate(request))
+
+    async def manifest(self, *models: Model, name: str = "digits") -> Manifest:
+        request = ManifestRequest(
+            name=name,
+            driver_program="driver",
+            assets=(Asset(id="driver", url="http://store/driver.py"),),
+            model_ids=tuple(model.id for model in models),
+            target_runtime=TargetRuntime(runtime_type=RuntimeType.PYTHON, properties=RuntimeProperties()),
+        )
+        return await self.manifests.register(ACCOUNT, request)
+
+    async def building(self, manifest: Manifest, name: str = "digits") -> Operation:
+        request = ImageRequest(
+            name=name, manifest_id=manifest.id, image_type=ImageType.DOCKER, compute_resource_id=COMPUTE_ID
+        )
+        return await self.images.build(ACCOUNT, request)
+
+    async def built(self, *models: Model, name: str = "digits") -> str:
+        """The id of an image of those models."""
+        operation = await self.building(await self.manifest(*models, name=name), name)
+        await self.settle()
+        return operation.resource_id
+
+    async def creating(self, image_id: str, name: str = "digits", **settings: object) -> Operation:
+        resource = ComputeResource(id=COMPUTE_ID)
+        request = {"name": name, "image_id": image_id, "compute_resource": resource, **settings}
+        return await self.services.create(ACCOUNT, ServiceCreateRequest.model_validate(request))
+
+    async def serving(self, image_id: str, name: str = "digits", **settings: object) -> str:
+        """The id of a service that runs that image."""
+        operation = await self.creating(image_id, name, **settings)
+        await self.settle()
+        return operation.resource_id
+
+
+def failing(code: str, *, retryable: bool = False) -> ServiceError:
+    return ServiceError(f"{code} happened", code=code, retryable=retryable)
+
+
+def failed_rollout(code: str) -> Rollout:
+    return Rollout(error=ErrorResponse(code=code, message=f"{code} happened", status_code=400))
