@@ -13,6 +13,7 @@ class Deployment(Document):
     """One create or update of a service; it expires when another takes its place or the service goes."""
 
     kind: ClassVar[str] = "deployment"
+    narrowest: ClassVar[tuple[str, ...]] = ("liveImageId", "serviceId")
 
     service_id: str
     service_name: str

@@ -14,6 +14,10 @@ class Document(Wire):
     """A wire value with an id that is kept under its `kind`; the stored document is its JSON."""
 
     kind: ClassVar[str]
+    narrowest: ClassVar[tuple[str, ...]] = ()
+    """The names of its terms, that which leaves the fewest documents first."""
+    together: ClassVar[tuple[str, ...]] = ()
+    """Names that are a term together, too."""
 
     id: str
 

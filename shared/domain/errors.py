@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-_URL_QUERY = re.compile(r"(\w+://[^\s?#'\"<>]*)[?#][^\s'\"<>]*")
-_URL_USER = re.compile(r"(\w+://)[^\s/@'\"<>]+@")
+_URL_QUERY = re.compile(r"(\b\w+://[^\s?#'\"<>]*)[?#][^\s'\"<>]*")
+_URL_USER = re.compile(r"(\b\w+://)[^\s/@'\"<>]+@")
 _BEARER = re.compile(r"(?i)(bearer\s+)[\w.~+/=-]+")
 FOREIGN_LENGTH = 256
 

@@ -42,6 +42,7 @@ class Image(Document):
     """An image: asked for, being built, built, or failed with its cause."""
 
     kind: ClassVar[str] = "image"
+    narrowest: ClassVar[tuple[str, ...]] = ("manifestId", "manifestName")
 
     name: DnsName
     version: int

@@ -89,6 +89,8 @@ class Manifest(Document, ManifestRequest):
     """A registered manifest: never changes, may be deleted when no image was made from it."""
 
     kind: ClassVar[str] = "manifest"
+    narrowest: ClassVar[tuple[str, ...]] = ("modelId", "manifestName")
+    together: ClassVar[tuple[str, ...]] = ("manifestName", "modelId")
 
     version: int
     created_time: Timestamp

@@ -29,6 +29,8 @@ class Model(Document, ModelRequest):
     """A registered model: never changes, may be deleted when nothing refers to it."""
 
     kind: ClassVar[str] = "model"
+    narrowest: ClassVar[tuple[str, ...]] = ("name", "tag")
+    together: ClassVar[tuple[str, ...]] = ("name", "tag")
 
     version: int
     created_at: Timestamp

@@ -67,6 +67,7 @@ class Operation(Document):
     """An accepted request: which step comes next, what earlier steps left for it, and how it ended."""
 
     kind: ClassVar[str] = "operation"
+    narrowest: ClassVar[tuple[str, ...]] = ("active",)
 
     operation_type: OperationType
     state: State = State.NOT_STARTED

@@ -139,6 +139,15 @@ class Service(Document):
     """A service. Its image and settings are those that answer calls; an update under way is in its operation."""
 
     kind: ClassVar[str] = "service"
+    narrowest: ClassVar[tuple[str, ...]] = (
+        "serviceName",
+        "imageId",
+        "manifestId",
+        "modelId",
+        "manifestName",
+        "modelName",
+        "computeResourceId",
+    )
 
     name: str
     created_at: Timestamp

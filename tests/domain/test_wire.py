@@ -1,5 +1,6 @@
 import contextlib
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -143,6 +144,12 @@ def test_any_json_is_either_a_request_or_an_invalid_request(value):
 def test_foreign_text_loses_the_query_of_its_urls(text, name):
     marker = "SIGNATURE-VALUE"
     assert marker not in foreign(f"{text[:50]} http://store/x?{name}={marker} failed")
+
+
+def test_cleaning_a_long_line_takes_no_longer_than_reading_it():
+    began = time.perf_counter()
+    foreign("x" * 1_000_000)
+    assert time.perf_counter() - began < 2
 
 
 def test_a_document_survives_its_json():

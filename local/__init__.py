@@ -1,0 +1,1 @@
+"""One machine: the local Functions host, Azurite, the compute node, the demo."""

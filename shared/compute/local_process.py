@@ -1,0 +1,138 @@
+"""Compute on this machine: a client of the node that runs services as local processes, and what the two say.
+
+The node learns the digests of a service's keys, never the keys.
+"""
+
+import hashlib
+from http import HTTPStatus
+from typing import Self
+
+from shared.domain.errors import Conflict, DeployFailed, NotFound, ServiceError, Unavailable, foreign
+from shared.domain.operations import ErrorResponse
+from shared.domain.ports import Rollout, ServiceSpec
+from shared.domain.services import AuthKeys, ServiceSettings
+from shared.domain.wire import Wire
+
+_TIMEOUT = 15.0
+_REMOVAL_TIMEOUT = 90.0  # requests under way are given a minute to finish, processes a few seconds to stop
+
+
+class KeyDigests(Wire):
+    """SHA-256 digests, in hex, of the two keys of a service."""
+
+    primary: str
+    secondary: str
+
+    @classmethod
+    def of(cls, keys: AuthKeys) -> Self:
+        """Those of the keys."""
+        return cls(primary=digest_of(keys.primary_key), secondary=digest_of(keys.secondary_key))
+
+
+def digest_of(key: str) -> str:
+    """The digest by which a key is known."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+class DeploymentRequest(Wire):
+    """One deployment of a service, as the node is asked for it. `account` is the account's scope."""
+
+    account: str
+    service_name: str
+    image_location: str
+    image_digest: str
+    settings: ServiceSettings
+    keys: KeyDigests
+
+
+class RolloutStatus(Wire):
+    """How a deployment fares, as the node answers it: the port's Rollout."""
+
+    ready: bool = False
+    error: ErrorResponse | None = None
+    waiting_for: str = ""
+
+
+class LocalProcessCompute:
+    """The port Compute, over the node's control API."""
+
+    def __init__(self, control_url: str, token: str, front_end: str) -> None:
+        self._control_url = control_url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._front_end = front_end.rstrip("/")
+
+    def scoring_uri(self, service_name: str) -> str:
+        """Where that service is called (client-facts.md, 33)."""
+        return f"{self._front_end}/api/v1/service/{service_name}/score"
+
+    async def ensure_deployment(self, spec: ServiceSpec) -> None:
+        """Begin to make this the deployment that answers; the one before answers until this one is ready.
+
+        Raises Conflict when another account has a service of that name on this node.
+        """
+        request = DeploymentRequest(
+            account=spec.account.scope,
+            service_name=spec.service_name,
+            image_location=spec.image_location,
+            image_digest=spec.image_digest,
+            settings=spec.settings.settled(),
+            keys=KeyDigests.of(spec.keys),
+        )
+        await self._call("PUT", f"{spec.service_id}/deployments/{spec.deployment_id}", request)
+
+    async def rollout(self, service_id: str, deployment_id: str) -> Rollout:
+        """How that deployment fares; raises NotFound when the node was never asked for it."""
+        body = await self._call("GET", f"{service_id}/deployments/{deployment_id}")
+        status = RolloutStatus.model_validate_json(body)
+        return Rollout(ready=status.ready, error=status.error, waiting_for=status.waiting_for)
+
+    async def ensure_rolled_back(self, service_id: str, deployment_id: str) -> None:
+        """Give that deployment up. Where it answers calls already, what answered before comes back, without a gap."""
+        await self._call("DELETE", f"{service_id}/deployments/{deployment_id}")
+
+    async def ensure_keys(self, service_id: str, keys: AuthKeys) -> None:
+        """From the moment this returns, these keys are good and no others."""
+        await self._call("PUT", f"{service_id}/keys", KeyDigests.of(keys))
+
+    async def ensure_withdrawn(self, service_id: str) -> None:
+        """From the moment this returns, the service takes no more calls; those under way may finish."""
+        await self._call("DELETE", f"{service_id}/route")
+
+    async def ensure_removed(self, service_id: str) -> None:
+        """Nothing of the service is left running; returns when requests under way have finished, or a minute has passed."""
+        await self._call("DELETE", service_id, timeout=_REMOVAL_TIMEOUT)
+
+    async def _call(self, method: str, path: str, body: Wire | None = None, *, timeout: float = _TIMEOUT) -> bytes:  # noqa: ASYNC109
+        import aiohttp  # noqa: PLC0415  a cold start that deploys nothing does without
+
+        url = f"{self._control_url}/services/{path}"
+        content = body.json_text() if body else None
+        try:
+            async with (
+                aiohttp.ClientSession(headers=self._headers, timeout=aiohttp.ClientTimeout(timeout)) as session,
+                session.request(method, url, data=content) as answer,
+            ):
+                answered = await answer.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Unavailable(f"The compute node is away: {type(error).__name__}.") from error
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise _refusal(answer.status, answered)
+        return answered
+
+
+def _refusal(status: int, body: bytes) -> ServiceError:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Unavailable(f"The compute node answered {status}.")
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return ServiceError("The compute node refused the token of this deployment.", code="ComputeUnauthorized")
+    message, code = _explanation(body, f"The compute node answered {status}.")
+    kinds: dict[int, type[ServiceError]] = {404: NotFound, 409: Conflict}
+    return kinds.get(status, DeployFailed)(message, code=code)
+
+
+def _explanation(body: bytes, otherwise: str) -> tuple[str, str | None]:
+    try:
+        error = ErrorResponse.model_validate_json(body)
+    except ValueError:
+        return otherwise, None
+    return foreign(error.message), error.code

@@ -1,0 +1,77 @@
+"""How the storage account is reached: by a connection string, or by name and the app's managed identity.
+
+Source: the Functions host's own settings, `AzureWebJobsStorage` and `AzureWebJobsStorage__accountName`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from azure.core.credentials import AzureNamedKeyCredential
+    from azure.identity.aio import DefaultAzureCredential
+
+_SETTING = "AzureWebJobsStorage"
+_CONNECTIONS = 64
+_IDLE_SECONDS = 4.0
+"""Below the five seconds after which Azurite closes an idle connection."""
+
+
+class StorageSettingError(Exception):
+    """The storage settings are missing or malformed; the message names them and holds no key."""
+
+
+@dataclass(frozen=True)
+class StorageConnection:
+    """A storage account: the address of each service, and the account's key, None for the managed identity."""
+
+    account: str
+    table: str
+    queue: str
+    blob: str
+    key: str | None
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, str]) -> "StorageConnection":
+        """The account that the Functions host's settings name; raises StorageSettingError."""
+        if settings.get(_SETTING):
+            return cls._from_text(settings[_SETTING])
+        name = settings.get(f"{_SETTING}__accountName")
+        if not name:
+            raise StorageSettingError(f"Neither {_SETTING} nor {_SETTING}__accountName is set.")
+        table, queue, blob = (f"https://{name}.{service}.core.windows.net" for service in ("table", "queue", "blob"))
+        return cls(name, table, queue, blob, None)
+
+    @classmethod
+    def _from_text(cls, text: str) -> "StorageConnection":
+        parts = dict(part.split("=", 1) for part in text.split(";") if "=" in part)
+        name, key = parts.get("AccountName"), parts.get("AccountKey")
+        if not name or not key:
+            raise StorageSettingError(f"{_SETTING} accepts a connection string with AccountName and AccountKey.")
+        suffix = parts.get("EndpointSuffix", "core.windows.net")
+        scheme = parts.get("DefaultEndpointsProtocol", "https")
+
+        def endpoint(service: str) -> str:
+            return parts.get(f"{service.capitalize()}Endpoint", f"{scheme}://{name}.{service}.{suffix}").rstrip("/")
+
+        return cls(name, endpoint("table"), endpoint("queue"), endpoint("blob"), key)
+
+    def credential(self) -> "AzureNamedKeyCredential | DefaultAzureCredential":
+        """What the SDK's clients sign with."""
+        if self.key is not None:
+            from azure.core.credentials import AzureNamedKeyCredential  # noqa: PLC0415  # each costs a cold start
+
+            return AzureNamedKeyCredential(self.account, self.key)
+        from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415
+
+        return DefaultAzureCredential()
+
+
+def transport() -> Any:
+    """An HTTP transport for one client, with room for many calls at once; made inside the running event loop."""
+    import aiohttp  # noqa: PLC0415
+    from azure.core.pipeline.transport import AioHttpTransport  # noqa: PLC0415
+
+    connector = aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_IDLE_SECONDS)
+    session = aiohttp.ClientSession(connector=connector, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())
+    return AioHttpTransport(session=session)

@@ -1,0 +1,165 @@
+"""The store on Azure Table Storage: all of an account in one partition, what belongs together in one transaction."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, TypeGuard
+
+from azure.core import MatchConditions
+from azure.core.exceptions import ResourceNotFoundError
+from azure.data.tables import TableTransactionError, UpdateMode
+from azure.data.tables.aio import TableClient
+
+from shared.domain.accounts import Account
+from shared.domain.documents import Change, Document, Held, Insert, Page, Release, Replace, Stored
+from shared.domain.errors import Conflict, PreconditionFailed, ServiceError
+from shared.domain.ids import complement
+from shared.storage.connection import StorageConnection, transport
+from shared.storage.failures import opened, translated
+from shared.storage.rows import Row, Write, claim_key, decode, document_key, list_prefix, prefix_end, rows_of
+
+TABLE = "resources"
+_LARGEST_PAGE = 1000
+_RETRY: dict[str, Any] = {"retry_total": 3}
+_NO_RETRY: dict[str, Any] = {"retry_total": 0}
+"""A commit that was sent again after its answer was lost would meet its own rows, and be taken for a conflict."""
+
+
+class TableStore:
+    """Store over one table. The client is made when it is first needed, in the loop that needs it."""
+
+    def __init__(self, connection: StorageConnection, table: str = TABLE) -> None:
+        self._connection = connection
+        self._name = table
+        self._opening = asyncio.Lock()
+        self._client: TableClient | None = None
+
+    async def get[D: Document](self, account: Account, kind: type[D], identifier: str) -> Stored[D] | None:
+        """The document of that id, or None."""
+        entity = await self._entity(account, document_key(kind, identifier))
+        return Stored(decode(kind, entity), entity.metadata["etag"]) if entity is not None else None
+
+    async def held(self, account: Account, key: str) -> Held | None:
+        """The claim of that key, or None when it is free."""
+        entity = await self._entity(account, claim_key(key))
+        return Held(key, entity["value"], entity.metadata["etag"]) if entity is not None else None
+
+    async def page[D: Document](
+        self, account: Account, kind: type[D], filters: Mapping[str, str], *, count: int, after: str | None = None
+    ) -> Page[D]:
+        """Up to `count` documents that fit all filters, newest first, from behind the id `after`.
+
+        One filter, or the pair that has an index of its own, costs what it returns. Of other filters together the
+        narrowest decides what is read, and the rest is checked on what comes.
+        """
+        term = _narrowest(kind, filters)
+        rest = {name: value for name, value in filters.items() if name not in term}
+        prefix = list_prefix(kind, term)
+        start = prefix + complement(after) if after else prefix
+        items: list[D] = []
+        async with aclosing(
+            self._scan(account, kind, start, prefix_end(prefix), _LARGEST_PAGE if rest else count + 1)
+        ) as scan:
+            async for document in scan:
+                if rest and not _fits(document, rest):
+                    continue
+                if len(items) == count:
+                    return Page(tuple(items), items[-1].id)
+                items.append(document)
+        return Page(tuple(items), None)
+
+    async def commit(self, account: Account, changes: Sequence[Change]) -> Sequence[Stored[Document]]:
+        """All of the changes, or none; the documents inserted and replaced come back as they are stored now."""
+        present = await self._without_idle_releases(account, changes)
+        rows = rows_of(present)
+        client = await self._ready()
+        with translated("commit"):
+            try:
+                answers = await client.submit_transaction([_operation(account, row) for row in rows], **_NO_RETRY)
+            except TableTransactionError as error:
+                raise _refusal(error, rows) from error
+        etags = {row.key: answer["etag"] for row, answer in zip(rows, answers, strict=True) if "etag" in answer}
+        documents = [change.document if isinstance(change, Insert) else change.new for change in changes if _writes(change)]
+        return [Stored(document, etags[document_key(type(document), document.id)]) for document in documents]
+
+    async def close(self) -> None:
+        """Close its connections."""
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+    async def _ready(self) -> TableClient:
+        async with self._opening:
+            if self._client is None:
+                credential = self._connection.credential()
+                client = TableClient(
+                    self._connection.table, self._name, credential=credential, transport=transport(), **_RETRY
+                )
+                self._client = await opened(client, client.create_table(), "table")
+            return self._client
+
+    async def _entity(self, account: Account, key: str) -> Any:
+        client = await self._ready()
+        with translated("read"):
+            try:
+                return await client.get_entity(account.scope, key)
+            except ResourceNotFoundError:
+                return None
+
+    async def _scan[D: Document](
+        self, account: Account, kind: type[D], start: str, end: str, size: int
+    ) -> AsyncGenerator[D]:
+        client = await self._ready()
+        query = "PartitionKey eq @scope and RowKey gt @start and RowKey lt @end"
+        parameters = {"scope": account.scope, "start": start, "end": end}
+        with translated("list"):
+            async for entity in client.query_entities(
+                query, parameters=parameters, results_per_page=min(size, _LARGEST_PAGE)
+            ):
+                yield decode(kind, entity)
+
+    async def _without_idle_releases(self, account: Account, changes: Sequence[Change]) -> list[Change]:
+        """A delete of a row that is not there would fail the whole transaction, and a release is to be harmless."""
+        return [
+            change
+            for change in changes
+            if not isinstance(change, Release) or await self.held(account, change.key) is not None
+        ]
+
+
+def _narrowest(kind: type[Document], filters: Mapping[str, str]) -> Mapping[str, str]:
+    """The filters that one index answers."""
+    if kind.together and all(name in filters for name in kind.together):
+        return {name: filters[name] for name in kind.together}
+    return next(({name: filters[name]} for name in kind.narrowest if name in filters), {})
+
+
+def _fits(document: Document, filters: Mapping[str, str]) -> bool:
+    terms = list(document.terms())
+    return all({name: value} in terms for name, value in filters.items())
+
+
+def _writes(change: Change) -> TypeGuard[Insert | Replace]:
+    return isinstance(change, Insert | Replace)
+
+
+def _operation(account: Account, row: Row) -> tuple[str, dict[str, str], dict[str, Any]]:
+    entity = {"PartitionKey": account.scope, "RowKey": row.key, **row.properties}
+    condition = {"etag": row.etag, "match_condition": MatchConditions.IfNotModified} if row.etag else {}
+    match row.write:
+        case Write.CREATE | Write.DELETE:
+            return row.write.value, entity, condition
+        case Write.UPSERT | Write.UPDATE:
+            return row.write.value, entity, {"mode": UpdateMode.REPLACE, **condition}
+        case Write.MERGE:
+            return "update", entity, {"mode": UpdateMode.MERGE}
+
+
+def _refusal(error: TableTransactionError, rows: Sequence[Row]) -> ServiceError | TableTransactionError:
+    """Branches on the status: an error code is absent on a duplicate insert under Azurite."""
+    key = rows[error.index].key if error.index < len(rows) else ""
+    if error.status_code == 409 or (error.status_code == 412 and key.startswith(claim_key(""))):
+        return Conflict(f"The row {key} is taken.")
+    if error.status_code in (404, 412):
+        return PreconditionFailed(f"The row {key} has changed or gone.")
+    return error

@@ -1,0 +1,81 @@
+"""The entry point of the images that the tests make: a scoring server by its contract (client-facts.md, 28), and no more.
+
+The one folder decides how it behaves: `answer` is what it answers, `fails` what its init fails with, `slow` for how many
+seconds it starts. A request may ask it to sleep, or to die.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+APP = Path.cwd()
+busy = peak = 0
+counting = threading.Lock()
+
+
+def setting(name: str) -> str:
+    return (APP / name).read_text() if (APP / name).exists() else ""
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 5
+
+    def do_GET(self) -> None:
+        if self.path == "/":
+            self.answer(200, b"Healthy", "text/plain")
+        else:
+            self.answer(404, b'{"no": "swagger"}')
+
+    def do_POST(self) -> None:
+        global busy, peak
+        asked = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
+        with counting:
+            busy += 1
+            peak = max(peak, busy)
+        try:
+            if "die" in asked:
+                os._exit(asked["die"])
+            time.sleep(asked.get("sleep", 0))
+            (APP / "written").write_text("the one folder is writable")
+        finally:
+            with counting:
+                busy -= 1
+        told = {"answer": setting("answer"), "pid": os.getpid(), "peak": peak, "path": self.path}
+        told |= {"headers": dict(self.headers), "environment": dict(os.environ), "arguments": sys.argv, "cwd": str(APP)}
+        self.answer(200, json.dumps(told).encode())
+
+    def answer(self, status: int, body: bytes, kind: str = "application/json") -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "keep-alive, x-one-hop")
+        self.send_header("x-one-hop", "not for callers")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+
+def end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+threading.Thread(target=end_with_parent, daemon=True).start()
+print(json.dumps({"level": "INFO", "message": "starting"}), flush=True)
+if setting("slow"):
+    time.sleep(float(setting("slow")))
+if setting("fails"):
+    raise RuntimeError(setting("fails"))
+Server((os.environ["SLIPWAY_HOST"], int(os.environ["SLIPWAY_PORT"])), Handler).serve_forever()

@@ -1,0 +1,11 @@
+"""Waiting for what another process does: as long as it takes, and no longer than a bound."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
+    """Return when the condition holds; raises TimeoutError when it does not in time."""
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110  # what happens elsewhere sets no event here
+            await asyncio.sleep(0.05)
