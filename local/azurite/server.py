@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from local.azurite.install import SCRIPT, ensure_installed, environment, executable
+from local.azurite.install import SCRIPT, ensure_installed, node
 
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -41,7 +41,7 @@ class AzuriteAddress:
         places = ["--location", str(data)] if data else ["--inMemoryPersistence"]
         ports = ["--blobPort", str(self.blob), "--queuePort", str(self.queue), "--tablePort", str(self.table)]
         quiet = ["--skipApiVersionCheck", "--disableTelemetry", "--silent"]
-        return [executable("node"), str(SCRIPT), *places, *ports, *quiet]
+        return [node(), str(SCRIPT), *places, *ports, *quiet]
 
     def answers(self) -> bool:
         """Whether all three services answer."""
@@ -67,7 +67,7 @@ class Azurite:
 
     def __enter__(self) -> Self:
         ensure_installed()
-        self._process = subprocess.Popen(self.address.command(None), env=environment(), stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen(self.address.command(None), stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + _READY_SECONDS
         while not self.address.answers():
             if self._process.poll() is not None or time.monotonic() > deadline:

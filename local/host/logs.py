@@ -1,0 +1,42 @@
+"""Logs: one JSON object a line, on standard error."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import override
+
+from shared.domain.errors import foreign
+
+_LONGEST = 32_768  # a traceback stays whole
+
+
+class JsonLines(logging.Formatter):
+    """Each record as one line of JSON; the queries of URLs, which may hold signatures, are left out."""
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": foreign(record.getMessage(), _LONGEST),
+        }
+        if record.exc_info:
+            line["exception"] = foreign(self.formatException(record.exc_info), _LONGEST)
+        return json.dumps(line)
+
+
+def configure() -> None:
+    """The root logger at INFO; the libraries underneath only where they warn. What breaks the process is a line too."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for name in ("azure", "uvicorn"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    sys.excepthook = _log_what_broke
+
+
+def _log_what_broke(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    logging.getLogger(__name__).critical("the host broke", exc_info=(kind, error, trace))
