@@ -23,7 +23,7 @@ def ensure_installed() -> None:
     if _STAMP.exists() and _STAMP.read_text() == lock:
         return
     path = f"{_PROGRAMS}{os.pathsep}{os.environ.get('PATH', '')}"
-    npm = [str(_PROGRAMS / "npm"), "ci", "--no-progress"]
+    npm = [node(), str(_PROGRAMS.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"), "ci", "--no-progress"]
     subprocess.run(npm, cwd=HERE, env={**os.environ, "PATH": path}, check=True, stdout=sys.stderr)
     _STAMP.write_text(lock)
 
