@@ -12,7 +12,7 @@ from azure.core.exceptions import ResourceExistsError
 from shared.domain.accounts import Account
 from shared.domain.errors import ServiceError, foreign
 from shared.domain.ports import BuildLog
-from shared.storage.connection import StorageConnection, transport
+from shared.storage.connection import RETRIES, StorageConnection, transport
 from shared.storage.failures import opened, translated
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class BlobBuildLogs:
         async with self._opening:
             if self._client is None:
                 client = BlobServiceClient(
-                    self._connection.blob, credential=self._connection.credential(), transport=transport(), retry_total=3
+                    self._connection.blob, credential=self._connection.credential(), transport=transport(), **RETRIES
                 )
                 self._client = await opened(client, client.create_container(CONTAINER), "container")
             return self._client

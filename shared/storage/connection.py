@@ -16,6 +16,9 @@ _CONNECTIONS = 64
 _IDLE_SECONDS = 4.0
 """Below the five seconds after which Azurite closes an idle connection."""
 
+RETRIES: dict[str, Any] = {"retry_total": 2, "initial_backoff": 1, "increment_base": 1, "random_jitter_range": 1}
+"""For queues and blobs: the SDK's own defaults keep a caller waiting for more than a minute while storage is away."""
+
 
 class StorageSettingError(Exception):
     """The storage settings are missing or malformed; the message names them and holds no key."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from shared.domain.accounts import Account
 from shared.domain.errors import InvalidRequest, foreign
-from shared.storage.connection import StorageConnection, transport
+from shared.storage.connection import RETRIES, StorageConnection, transport
 from shared.storage.failures import opened, translated
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class QueueWakeUps:
                     self._name,
                     credential=self._connection.credential(),
                     transport=transport(),
-                    retry_total=3,
+                    **RETRIES,
                 )
                 self._client = await opened(client, client.create_queue(), "queue")
             return self._client

@@ -1,0 +1,197 @@
+"""Archives, told by their content and read member by member: never extracted to disk, never trusted.
+
+Only regular files and directories inside the folder are taken; anything else is an error that names the member.
+"""
+
+import bz2
+import io
+import re
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+
+from isal import igzip
+
+from shared.domain.errors import BuildFailed, foreign
+
+_LARGEST_HEADER = 1024 * 1024
+_RATIO_FREE = 100 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one archive may unpack to."""
+
+    bytes: int = 32 * 1024**3
+    members: int = 100_000
+    ratio: int = 200
+    path_length: int = 1024
+
+
+@dataclass(frozen=True)
+class Member:
+    """A regular file of an archive: where it goes, whether it is executable, how long it is, and its content."""
+
+    path: str
+    executable: bool
+    size: int
+    content: IO[bytes]
+
+
+def members(file: Path, name: str, limits: Limits) -> Iterator[Member]:
+    """The files of an archive in its order, each to be read before the next. Raises BuildFailed, naming the member."""
+    guard = _Guard(name, file.stat().st_size, limits)
+    try:
+        reader = _READERS.get(_format(file))
+        if reader is None:
+            raise BuildFailed(f"{name} is to be unpacked, but is no tar, tar.gz, tar.bz2 or zip.", code="NotAnArchive")
+        yield from reader(file, guard)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError, OSError, NotImplementedError, RuntimeError) as error:
+        raise BuildFailed(f"{name} cannot be unpacked: {foreign(error)}.", code="BadArchive") from error
+
+
+def safe_path(path: str, name: str, limits: Limits) -> str:
+    """That path inside the folder, in its shortest form; raises BuildFailed, naming the archive and the member."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    bad = (
+        path.startswith("/")
+        or ".." in parts
+        or not parts
+        or re.search(r"[\x00-\x1f\x7f\\]", path) is not None
+        or re.match(r"[A-Za-z]:", path) is not None
+        or len(path.encode("utf-8", "surrogateescape")) > limits.path_length
+        or any(0xDC80 <= ord(character) <= 0xDCFF for character in path)
+    )
+    if bad:
+        raise _bad_member(name, path, "its name does not stay inside the folder")
+    return "/".join(parts)
+
+
+class _Guard:
+    """Keeps count of what an archive has given, and stops what is too much."""
+
+    def __init__(self, name: str, packed: int, limits: Limits) -> None:
+        self.name = name
+        self.limits = limits
+        self._packed = packed
+        self._bytes = 0
+        self._members = 0
+
+    def member(self, path: str, size: int) -> str:
+        """Take one more member; its safe path."""
+        self._members += 1
+        if self._members > self.limits.members:
+            raise _bad_member(self.name, path, f"there are more than {self.limits.members} members")
+        self.unpacked(path, size)
+        return safe_path(path, self.name, self.limits)
+
+    def unpacked(self, path: str, size: int) -> None:
+        """Count so many bytes more."""
+        self._bytes += size
+        if self._bytes > self.limits.bytes:
+            raise _bad_member(self.name, path, f"it unpacks to more than {self.limits.bytes} bytes")
+        if self._bytes > _RATIO_FREE and self._bytes > self._packed * self.limits.ratio:
+            raise _bad_member(self.name, path, f"it unpacks to more than {self.limits.ratio} times its size")
+
+
+class _Bounded(io.RawIOBase):
+    """A decompressed stream that counts what it gives; no header is read that is larger than a header can be."""
+
+    def __init__(self, stream: IO[bytes], guard: _Guard) -> None:
+        super().__init__()
+        self._stream = stream
+        self._guard = guard
+        self._furthest = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        if size < 0 or size > _LARGEST_HEADER:
+            raise _bad_member(self._guard.name, "", "a header is larger than 1 MiB")
+        data = self._stream.read(size)
+        self._count()
+        return data
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        position = self._stream.seek(offset, whence)
+        self._count()
+        return position
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def _count(self) -> None:
+        position = self._stream.tell()
+        if position > self._furthest:
+            self._guard.unpacked("", position - self._furthest)
+            self._furthest = position
+
+
+def _tar(open_stream: Callable[[Path], IO[bytes]]) -> Callable[[Path, _Guard], Iterator[Member]]:
+    def read(file: Path, guard: _Guard) -> Iterator[Member]:
+        # The stream counts its own bytes: a member's declared size must not be counted twice.
+        with open_stream(file) as stream, tarfile.open(fileobj=_Bounded(stream, guard), mode="r:", errorlevel=2) as archive:
+            while (info := archive.next()) is not None:
+                archive.members = []  # type: ignore[attr-defined]  # it would keep every member it has met
+                if _is_root(info):
+                    continue
+                path = guard.member(info.name, 0)
+                if info.isdir():
+                    continue
+                content = archive.extractfile(info) if info.isreg() else None
+                if content is None or info.issparse():
+                    raise _bad_member(guard.name, info.name, "it is neither a regular file nor a directory")
+                yield Member(path, bool(info.mode & stat.S_IXUSR), info.size, content)
+
+    return read
+
+
+def _is_root(info: tarfile.TarInfo) -> bool:
+    return info.isdir() and info.name.strip("./") == ""
+
+
+def _zip(file: Path, guard: _Guard) -> Iterator[Member]:
+    with zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            path = guard.member(info.filename, info.file_size)
+            mode = info.external_attr >> 16
+            if info.is_dir():
+                continue
+            if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+                raise _bad_member(guard.name, info.filename, "it is neither a regular file nor a directory")
+            with archive.open(info) as content:
+                yield Member(path, bool(mode & stat.S_IXUSR), info.file_size, content)
+
+
+def _format(file: Path) -> str:
+    with file.open("rb") as reading:
+        start = reading.read(512)
+    signature = next((name for magic, name in _SIGNATURES if start.startswith(magic)), "")
+    return signature or ("tar" if start[257:262] == b"ustar" or _old_tar(file) else "")
+
+
+def _old_tar(file: Path) -> bool:
+    """A tar from before the `ustar` mark is known by the checksum of its first header only."""
+    return file.stat().st_size >= 512 and tarfile.is_tarfile(file)
+
+
+_SIGNATURES = ((b"\x1f\x8b", "tar.gz"), (b"BZh", "tar.bz2"), (b"PK\x03\x04", "zip"), (b"PK\x05\x06", "zip"))
+_READERS: dict[str, Callable[[Path, _Guard], Iterator[Member]]] = {
+    "tar": _tar(lambda file: file.open("rb")),
+    "tar.gz": _tar(lambda file: cast("IO[bytes]", igzip.open(file, "rb"))),
+    "tar.bz2": _tar(lambda file: cast("IO[bytes]", bz2.BZ2File(file))),
+    "zip": _zip,
+}
+
+
+def _bad_member(archive: str, member: str, reason: str) -> BuildFailed:
+    which = f"its member '{foreign(ascii(member)[1:-1], 120)}'" if member else "it"
+    return BuildFailed(f"{archive} cannot be unpacked: {which} is refused, since {reason}.", code="BadArchive")

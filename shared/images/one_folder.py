@@ -1,0 +1,60 @@
+"""The one folder that models, assets and driver share: what goes into it, and under which names (client-facts.md, 22)."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from shared.domain.errors import BuildFailed
+from shared.domain.ports import ImageSource
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model or asset on its way into the folder; `name` is how messages and the log call it."""
+
+    name: str
+    url: str
+    unpack: bool
+
+    @property
+    def file_name(self) -> str:
+        """What it is stored under when it is not unpacked: the last segment of its URL's path."""
+        return unquote(urlsplit(self.url).path.rpartition("/")[2])
+
+
+def sources(image: ImageSource) -> Iterator[Source]:
+    """All of them. What changes most often comes last, so that the layers below it stay what they were."""
+    for model in image.models:
+        yield Source(f"model {model.name} version {model.version}", model.url, model.unpack)
+    for index, asset in enumerate(image.manifest.assets):
+        if asset is not image.manifest.driver:
+            yield Source(f"assets[{index}] '{asset.id or ''}'", asset.url, asset.unpack)
+    yield driver_source(image)
+
+
+def driver_source(image: ImageSource) -> Source:
+    """The driver program."""
+    driver = image.manifest.driver
+    return Source(f"the driver '{driver.id}'", driver.url, driver.unpack)
+
+
+class OneFolder:
+    """Who brings which file: no two sources may bring one, nor one a file where another needs a folder."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, str] = {}
+        self._folders: dict[str, str] = {}
+
+    def take(self, name: str, paths: Iterable[str]) -> None:
+        """Take those files of that source; raises BuildFailed naming both sources and the path."""
+        for path in paths:
+            folders = [str(parent) for parent in PurePosixPath(path).parents][:-1]
+            held = [self._files[place] for place in (path, *folders) if place in self._files]
+            other = held[0] if held else self._folders.get(path)
+            if other is not None:
+                who = f"{name} brings '{path}' twice" if other == name else f"{name} and {other} both bring '{path}'"
+                raise BuildFailed(f"{who}, and there is one folder for all; rename one of them.", code="SameName")
+            self._files[path] = name
+            for folder in folders:
+                self._folders.setdefault(folder, name)
