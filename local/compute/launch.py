@@ -1,0 +1,56 @@
+"""How a replica is started: its command line and environment. Sources: client-facts.md, 27 to 29; the image's config."""
+
+import os
+import sys
+from pathlib import Path
+
+from local.compute.contents import Content
+from local.compute.state import Deployment
+from shared.domain.services import ModelDataCollection
+
+ADDRESS = "127.0.0.1"
+_FROM_THIS_MACHINE = ("PATH", "HOME", "LANG", "TMPDIR")
+
+
+def command(content: Content, app: Path) -> list[str]:
+    """The image's entry point with its paths as they are here.
+    `python` is the interpreter that runs the node; the scoring server keeps what is installed there from the driver.
+    """
+    first, *others = (content.here(word, app) for word in content.entrypoint)
+    return [sys.executable if first == "python" else first, *others]
+
+
+def environment(deployment: Deployment, content: Content, app: Path, *, port: int, waiting: int) -> dict[str, str]:
+    """All that a replica is told. Of the node's own environment, only what every program needs."""
+    image = {name: content.here(value, app) for name, value in content.environment.items()}
+    here = {name: os.environ[name] for name in _FROM_THIS_MACHINE if name in os.environ}
+    server = {
+        "SLIPWAY_HOST": ADDRESS,
+        "SLIPWAY_PORT": str(port),
+        "SLIPWAY_MAX_CONCURRENCY": str(deployment.slots),
+        "SLIPWAY_MAX_WAITING": str(waiting),
+        "SLIPWAY_EXIT_WITH_PARENT": "1",
+    }
+    return image | here | server | _service(deployment) | _collection(deployment)
+
+
+def _service(deployment: Deployment) -> dict[str, str]:
+    return {
+        "SERVICE_NAME": deployment.service_name,
+        "SERVICE_PATH_PREFIX": f"api/v1/service/{deployment.service_name}",
+        "SERVICE_VERSION": deployment.image_location.rpartition(":")[2],
+    }
+
+
+def _collection(deployment: Deployment) -> dict[str, str]:
+    settings = deployment.settings
+    collection = settings.data_collection or ModelDataCollection()
+    return {
+        "AML_APP_INSIGHTS_ENABLED": _flag(settings.app_insights_enabled),
+        "AML_MODEL_DC_STORAGE_ENABLED": _flag(collection.storage_enabled),
+        "AML_MODEL_DC_EVENT_HUB_ENABLED": _flag(collection.event_hub_enabled),
+    }
+
+
+def _flag(value: bool | None) -> str:
+    return "true" if value else "false"

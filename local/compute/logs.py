@@ -1,0 +1,74 @@
+"""What replicas print: appended to one file each by the replica itself, bounded, and quoted in errors."""
+
+import json
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+from typing import BinaryIO
+
+_QUOTED_LINES = 20
+_QUOTED_CHARACTERS = 1800
+_LOOKED_AT = 64 * 1024
+
+
+class ReplicaLog:
+    """The log of one replica, which a restart goes on with."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._began = path.stat().st_size if path.exists() else 0
+
+    def open(self) -> BinaryIO:
+        """For a process to append to."""
+        return self._path.open("ab")
+
+    def last_lines(self) -> str:
+        """The end of what was printed since this was made, as a person would read it."""
+        with self._path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(self._began if self._began <= size else 0, size - _LOOKED_AT))
+            text = file.read().decode(errors="replace")
+        messages = "\n".join(_message(line) for line in text.splitlines() if line.strip())
+        return "\n".join(messages.splitlines()[-_QUOTED_LINES:])[-_QUOTED_CHARACTERS:]
+
+
+def _message(line: str) -> str:
+    """The message of a JSON line (client-facts.md, 30), or the line itself."""
+    try:
+        message = json.loads(line)["message"]
+    except (ValueError, TypeError, KeyError):
+        return line
+    return message if isinstance(message, str) else line
+
+
+class Logs:
+    """A folder of logs: one folder a service, one file a replica, named after its deployment."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def of(self, service_id: str, replica: str) -> ReplicaLog:
+        """The log of that replica."""
+        return ReplicaLog(self._folder / service_id / f"{replica}.log")
+
+    def keep_only(self, service_id: str, deployment_ids: Collection[str]) -> None:
+        """Remove the logs of the service's other deployments."""
+        for path in (self._folder / service_id).glob("*.log*"):
+            if not path.name.startswith(tuple(deployment_ids)):
+                path.unlink(missing_ok=True)
+
+    def remove(self, service_id: str) -> None:
+        """Remove the logs of a service."""
+        shutil.rmtree(self._folder / service_id, ignore_errors=True)
+
+    def turn_over(self, most: int) -> None:
+        """Keep what is longer than `most` bytes as `….log.1`, and begin anew.
+
+        The replica appends to the same file all the while: lines that it writes in this moment may be lost.
+        """
+        for path in self._folder.glob("*/*.log"):
+            if path.stat().st_size > most:
+                shutil.copyfile(path, path.with_suffix(".log.1"))
+                with path.open("r+b") as file:
+                    file.truncate(0)

@@ -1,0 +1,308 @@
+"""`make demo`: the main job on this machine, by HTTP like any client. Two models go from file to a scored service.
+
+Read it as an example: each step is one function, and all it knows of Slipway is the account's base URL and a token.
+"""
+
+import asyncio
+import logging
+import os
+import pickle
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from azure.storage.blob import BlobSasPermissions, generate_blob_sas
+from azure.storage.blob.aio import BlobServiceClient
+
+from local.azurite.server import ACCOUNT, KEY, free_ports
+from local.home import Home, StackError
+from local.stack import REPOSITORY, Running, running_stack
+
+API_VERSION = "2017-09-01-preview"
+CONTAINER = "demo"
+DRIVER = """\
+import pickle
+
+
+def init():
+    global model
+    with open("digits.pkl", "rb") as file:
+        model = pickle.load(file)
+
+
+def run(body):
+    return model.predict(body["rows"]).tolist()
+"""
+
+
+class DemoFailed(Exception):
+    """Something was not as it should be."""
+
+
+def check(condition: object, what: str) -> None:
+    """Raises DemoFailed unless the condition holds."""
+    if not condition:
+        raise DemoFailed(what)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model and what it makes of the held-out rows, on this machine."""
+
+    content: bytes
+    rows: list[list[float]]
+    truth: list[int]
+    predictions: list[int]
+
+    @property
+    def accuracy(self) -> float:
+        """The share of held-out rows it gets right."""
+        return accuracy(self.predictions, self.truth)
+
+
+def accuracy(predictions: list[int], truth: list[int]) -> float:
+    """The share of predictions that are true."""
+    return sum(one == other for one, other in zip(predictions, truth, strict=True)) / len(truth)
+
+
+def train(trees: int) -> Trained:
+    """A random forest of that many trees, on the digits data set that scikit-learn ships."""
+    from sklearn.datasets import load_digits  # noqa: PLC0415  # a second of import, and only the demo needs it
+    from sklearn.ensemble import RandomForestClassifier  # noqa: PLC0415
+    from sklearn.model_selection import train_test_split  # noqa: PLC0415
+
+    data = load_digits()
+    seen, held_out, labels, truth = train_test_split(data.data, data.target, test_size=0.25, random_state=7)
+    forest = RandomForestClassifier(trees, max_depth=4, random_state=7).fit(seen, labels)
+    return Trained(pickle.dumps(forest), held_out.tolist(), truth.tolist(), forest.predict(held_out).tolist())
+
+
+class Narrator:
+    """Prints each step with its time, as it happens."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._step = self._began
+
+    def tell(self, text: str) -> None:
+        """Print a step, how long it took, and the time since the beginning."""
+        now = time.monotonic()
+        print(f"{now - self._began:7.2f} s  (+{now - self._step:5.2f} s)  {text}", flush=True)
+        self._step = now
+
+
+@dataclass
+class Client:
+    """A caller of the API, as any HTTP client is."""
+
+    running: Running
+    http: httpx.AsyncClient = field(default_factory=lambda: httpx.AsyncClient(timeout=60))
+
+    async def call(self, method: str, path: str, body: dict[str, Any] | None = None, *, status: int) -> httpx.Response:
+        """Call an endpoint of the account; raises DemoFailed for another status than the one that is right."""
+        url = path if path.startswith("http") else f"{self.running.base_url}/{path}?api-version={API_VERSION}"
+        headers = {"Authorization": f"Bearer {self.running.token}"}
+        answer = await self.http.request(method, url, json=body, headers=headers)
+        check(answer.status_code == status, f"{method} {path} answered {answer.status_code}: {answer.text}")
+        return answer
+
+    async def get(self, path: str) -> Any:
+        """What is at that path."""
+        return (await self.call("GET", path, status=200)).json()
+
+    async def finished(self, accepted: httpx.Response) -> str:
+        """Poll the operation to its end; the id of what it made. Raises DemoFailed when it failed."""
+        while True:
+            operation = await self.get(accepted.headers["Operation-Location"])
+            if operation["state"] == "Succeeded":
+                return str(operation["resourceLocation"].rpartition("/")[2])
+            check(operation["state"] in ("NotStarted", "Running"), f"the operation ended: {operation}")
+            await asyncio.sleep(0.1)
+
+    async def score(self, uri: str, key: str, rows: list[list[float]]) -> httpx.Response:
+        """Ask the service."""
+        return await self.http.post(uri, json={"rows": rows}, headers={"Authorization": f"Bearer {key}"})
+
+
+class Uploads:
+    """Blobs with shared-access signatures: where clients keep what they register."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+
+    async def put(self, name: str, content: bytes) -> str:
+        """Upload under a folder of its own; a URL that reads it for an hour."""
+        path = f"{uuid4().hex}/{name}"
+        async with BlobServiceClient.from_connection_string(self._running.blob_connection_string) as service:
+            container = service.get_container_client(CONTAINER)
+            if not await container.exists():
+                await container.create_container()
+            await container.upload_blob(path, content)
+        signature = generate_blob_sas(
+            ACCOUNT,
+            CONTAINER,
+            path,
+            account_key=KEY,
+            permission=BlobSasPermissions(read=True),
+            expiry=datetime.now(UTC) + timedelta(hours=1),
+        )
+        return f"{self._running.blob_endpoint}/{CONTAINER}/{path}?{signature}"
+
+
+async def build(client: Client, uploads: Uploads, trained: Trained, narrator: Narrator) -> str:
+    """Register the model, a manifest of it, and build an image; the image's id."""
+    url = await uploads.put("digits.pkl", trained.content)
+    model_body = {"name": "digits", "url": url, "mimeType": "application/json", "tags": ["demo"]}
+    model = (await client.call("POST", "models", model_body, status=200)).json()
+    narrator.tell(f"registered model digits, version {model['version']}, {len(trained.content)} bytes")
+    driver = await uploads.put("driver.py", DRIVER.encode())
+    requirements = f"scikit-learn=={version('scikit-learn')}\n".encode()
+    manifest_body: dict[str, Any] = {
+        "name": "digits",
+        "driverProgram": "driver",
+        "assets": [{"id": "driver", "mimeType": "application/x-python", "url": driver}],
+        "modelIds": [model["id"]],
+        "targetRuntime": {
+            "runtimeType": "Python",
+            "properties": {"pipRequirements": await uploads.put("requirements.txt", requirements)},
+        },
+    }
+    manifest = (await client.call("POST", "manifests", manifest_body, status=200)).json()
+    narrator.tell(f"registered manifest digits, version {manifest['version']}")
+    compute_id = client.running.compute_resource_id
+    body = {"name": "digits", "manifestId": manifest["id"], "imageType": "Docker", "computeResourceId": compute_id}
+    image = await client.get(f"images/{await client.finished(await client.call('POST', 'images', body, status=202))}")
+    narrator.tell(f"built image digits, version {image['version']}: {image['imageDigest'][:19]}…")
+    log = await client.http.get(image["imageBuildLogUri"])
+    print("".join(f"{'':27}| {line}\n" for line in log.text.splitlines()), end="")
+    return str(image["id"])
+
+
+async def create(client: Client, image_id: str) -> Any:
+    """Run a service from that image, on two replicas."""
+    resource = {"id": client.running.compute_resource_id, "type": "Cluster"}
+    body = {"name": "digits", "imageId": image_id, "computeResource": resource, "numReplicas": 2}
+    return await client.get(f"services/{await client.finished(await client.call('POST', 'services', body, status=202))}")
+
+
+@asynccontextmanager
+async def scorer(client: Client, uri: str, key: str, rows: list[list[float]]) -> AsyncIterator[list[httpx.Response]]:
+    """Four callers that score without a pause, until the context ends; all their answers."""
+    answers: list[httpx.Response] = []
+
+    async def ask() -> None:
+        while True:
+            answers.append(await client.score(uri, key, rows))
+
+    callers = [asyncio.create_task(ask()) for _ in range(4)]
+    try:
+        yield answers
+    finally:
+        for caller in callers:
+            caller.cancel()
+        ended = await asyncio.gather(*callers, return_exceptions=True)
+        broken = [error for error in ended if not isinstance(error, asyncio.CancelledError)]
+        check(not broken, f"a scoring call broke: {broken}")
+
+
+async def update_under_load(client: Client, service: Any, key: str, image_id: str, change: tuple[Trained, Trained]) -> str:
+    """PUT the new image while a scorer calls all the time; in words, how many calls met which model."""
+    before, after = change
+    rows = before.rows[:40]
+    async with scorer(client, service["scoringUri"], key, rows) as answers:
+        await seen(answers, before.predictions[:40])
+        accepted = await client.call("PUT", f"services/{service['id']}", {"imageId": image_id}, status=202)
+        await client.finished(accepted)
+        await seen(answers, after.predictions[:40])
+    statuses = {answer.status_code for answer in answers}
+    check(statuses == {200}, f"calls failed during the update: {statuses}")
+    new = [answer.json() == after.predictions[:40] for answer in answers]
+    check(all(answer.json() in (before.predictions[:40], after.predictions[:40]) for answer in answers), "a wrong answer")
+    return f"{len(answers)} calls, none failed; {new.count(False)} answered by version 1, {new.count(True)} by version 2"
+
+
+async def seen(answers: list[httpx.Response], predictions: list[int]) -> None:
+    """Wait until one of the coming answers is that."""
+    start = len(answers)
+    async with asyncio.timeout(60):
+        while not any(answer.json() == predictions for answer in answers[start:]):  # noqa: ASYNC110  # what comes, comes
+            await asyncio.sleep(0.02)
+
+
+async def regenerate(client: Client, service: Any, keys: dict[str, str], rows: list[list[float]]) -> None:
+    """Make the primary key anew: the old one is refused at once, the other goes on."""
+    fresh = (
+        await client.call("POST", f"services/{service['id']}/regenerateKeys", {"keyType": "Primary"}, status=200)
+    ).json()
+    expected = {keys["primaryKey"]: 401, keys["secondaryKey"]: 200, fresh["primaryKey"]: 200}
+    for key, status in expected.items():
+        answer = await client.score(service["scoringUri"], key, rows)
+        check(answer.status_code == status, f"a key was answered {answer.status_code} instead of {status}")
+
+
+async def delete(client: Client, service: Any, key: str, rows: list[list[float]]) -> None:
+    """Delete the service: scoring stops answering, and the second delete finds nothing."""
+    await client.call("DELETE", f"services/{service['id']}", status=200)
+    answer = await client.score(service["scoringUri"], key, rows)
+    check(answer.status_code == 404, f"a deleted service answered {answer.status_code}")
+    await client.call("DELETE", f"services/{service['id']}", status=204)
+
+
+async def main_job(running: Running, narrator: Narrator) -> None:
+    """The whole road. Raises DemoFailed."""
+    first, second = await asyncio.to_thread(lambda: (train(trees=3), train(trees=60)))
+    narrator.tell(f"trained two models on digits: accuracy {first.accuracy:.4f} and {second.accuracy:.4f} on held-out rows")
+    client, uploads = Client(running), Uploads(running)
+    async with client.http:
+        service = await create(client, await build(client, uploads, first, narrator))
+        narrator.tell(f"service {service['name']} is {service['state']} at {service['scoringUri']}")
+        keys = await client.get(f"services/{service['id']}/keys")
+        answer = await client.score(service["scoringUri"], keys["primaryKey"], first.rows)
+        scored = accuracy(answer.json(), first.truth)
+        check(scored == first.accuracy, f"the service's accuracy is {scored}, the model's {first.accuracy}")
+        narrator.tell(
+            f"scored {len(first.rows)} held-out rows: accuracy {scored:.4f}, the local model's own {first.accuracy:.4f}"
+        )
+        image_id = await build(client, uploads, second, narrator)
+        told = await update_under_load(client, service, keys["primaryKey"], image_id, (first, second))
+        narrator.tell(f"updated the service under load: {told}")
+        for deployment in await client.get("deployments"):
+            span = f"{deployment['createdAt']} … {deployment.get('expiredAt', 'now')}"
+            narrator.tell(f"deployment {deployment['id']}: {deployment['status']}, {span}")
+        await regenerate(client, service, keys, first.rows[:5])
+        narrator.tell("regenerated the primary key: the old one is refused, the secondary still works")
+        await delete(client, service, keys["secondaryKey"], first.rows[:5])
+        narrator.tell("deleted the service: scoring stopped answering; the second delete answered 204")
+
+
+async def _run(narrator: Narrator) -> None:
+    cache = Path(os.environ.get("SLIPWAY_CACHE") or REPOSITORY / ".slipway" / "cache")
+    with tempfile.TemporaryDirectory(prefix="slipway-demo-") as folder:
+        async with running_stack(Home(Path(folder)), free_ports(1)[0], cache) as running:
+            narrator.tell("the stack is up: Azurite, the Functions host, the compute node, a token issuer")
+            await main_job(running, narrator)
+        narrator.tell("stopped everything")
+
+
+def main() -> int:
+    """0 when every step was as it should be."""
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        asyncio.run(_run(Narrator()))
+    except (DemoFailed, StackError) as failed:
+        print(f"the demo failed: {failed}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
