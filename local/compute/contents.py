@@ -1,4 +1,4 @@
-"""The content of images, unpacked: one folder an image, which its replicas share and only read."""
+"""The content of images, unpacked: one folder an image, which its replicas share."""
 
 import asyncio
 import shutil
@@ -22,6 +22,11 @@ class Content:
     entrypoint: tuple[str, ...]
     environment: Mapping[str, str]
 
+    @property
+    def bytecode(self) -> Path:
+        """Where replicas leave the bytecode of what they import, for those that start after them."""
+        return self.root.with_name("bytecode")
+
     def copy_app(self, to: Path) -> None:
         """A copy of the one folder, for one replica to write in."""
         shutil.rmtree(to, ignore_errors=True)
@@ -32,6 +37,10 @@ class Content:
         if text == APP or text.startswith(f"{APP}/"):
             return f"{app}{text[len(APP) :]}"
         return f"{self.root}{text}" if text.startswith(("/opt/", "/var/")) else text
+
+    def in_image(self, text: str, app: Path) -> str:
+        """What a replica printed, with the paths of this machine as they are in the image."""
+        return text.replace(str(app), APP).replace(str(self.root), "")
 
 
 class Contents:
@@ -54,17 +63,17 @@ class Contents:
 
     def _unpacked(self, location: str, digest: str) -> Content:
         config = self._reader.image_config(location, digest)
-        root = self._folder / _folder_name(digest)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        root = self._folder / _folder_name(digest) / "root"
+        root.parent.mkdir(parents=True, exist_ok=True)
         self._reader.unpack(location, digest, root)
         environment = dict(entry.split("=", 1) for entry in config.get("Env", ()))
         return Content(root, tuple(config["Entrypoint"]), environment)
 
     def _remove_others(self, kept: Collection[str]) -> None:
-        for root in self._folder.glob("*"):
-            if root.name not in kept:
-                leaving = root.with_suffix(_LEAVING)  # what is half removed must not look like an image
-                shutil.rmtree(root.replace(leaving), ignore_errors=True)
+        for folder in self._folder.glob("*"):
+            if folder.name not in kept:
+                leaving = folder.with_suffix(_LEAVING)  # what is half removed must not look like an image
+                shutil.rmtree(folder.replace(leaving), ignore_errors=True)
 
 
 def _folder_name(digest: str) -> str:

@@ -13,10 +13,11 @@ from yarl import URL
 
 from local.compute.answers import REQUEST_ID, REQUEST_ID_HEADER, answered
 from local.compute.limits import Limits
-from local.compute.pool import Backend
+from local.compute.pool import Backend, Pool
 from local.compute.service import Service
 from shared.domain.errors import NotFound, ServiceError, TooLarge, Unauthenticated
 
+_NOTICED_WITHIN = 1.0  # seconds in which the end of a process is noticed, and far more
 _PREFIX = "/api/v1/service/{name}"
 # RFC 9110, 7.6.1: what concerns one connection only.
 _HOP_BY_HOP = frozenset(
@@ -48,13 +49,27 @@ class FrontEnd:
         service = self._authorized(request)
         body = await self._body(request)
         try:
-            async with asyncio.timeout(self._limits.request_timeout), service.pool.slot() as backend:
-                return await self._forward(request, body, backend)
+            async with asyncio.timeout(self._limits.request_timeout):
+                return await self._answer(request, body, service.pool)
         except TimeoutError:
             message = f"There was no answer within {self._limits.request_timeout:g} seconds."
             raise ServiceError(message, code="RequestTimedOut", status_code=504) from None
         except aiohttp.ClientError:
             raise ServiceError("The replica that had the request failed.", code="ReplicaFailed", status_code=502) from None
+
+    async def _answer(self, request: web.Request, body: bytes, pool: Pool) -> web.Response:
+        """A replica's answer. A failing replica keeps its slot until its end is noticed: nobody else is sent there.
+
+        A request that never reached it goes to another.
+        """
+        while True:
+            async with pool.slot() as backend:
+                try:
+                    return await self._forward(request, body, backend)
+                except aiohttp.ClientError as error:
+                    ended = await backend.ended(_NOTICED_WITHIN)
+                    if not (ended and isinstance(error, aiohttp.ClientConnectorError)):
+                        raise
 
     def _authorized(self, request: web.Request) -> Service:
         service = self._named(request.match_info["name"])

@@ -21,7 +21,10 @@ def command(content: Content, app: Path) -> list[str]:
 
 
 def environment(deployment: Deployment, content: Content, app: Path, *, port: int, waiting: int) -> dict[str, str]:
-    """All that a replica is told. Of the node's own environment, only what every program needs."""
+    """All that a replica is told. Of the node's own environment, only what every program needs.
+
+    Bytecode is kept: without it scikit-learn alone takes seconds longer to import.
+    """
     image = {name: content.here(value, app) for name, value in content.environment.items()}
     here = {name: os.environ[name] for name in _FROM_THIS_MACHINE if name in os.environ}
     server = {
@@ -31,6 +34,8 @@ def environment(deployment: Deployment, content: Content, app: Path, *, port: in
         "SLIPWAY_MAX_WAITING": str(waiting),
         "SLIPWAY_EXIT_WITH_PARENT": "1",
     }
+    image.pop("PYTHONDONTWRITEBYTECODE", None)
+    image["PYTHONPYCACHEPREFIX"] = str(content.bytecode)
     return image | here | server | _service(deployment) | _collection(deployment)
 
 

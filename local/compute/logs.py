@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,10 +12,11 @@ _LOOKED_AT = 64 * 1024
 
 
 class ReplicaLog:
-    """The log of one replica, which a restart goes on with."""
+    """The log of one replica, which a restart goes on with. `told` makes what was printed fit for callers to see."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, told: Callable[[str], str]) -> None:
         self._path = path
+        self._told = told
         path.parent.mkdir(parents=True, exist_ok=True)
         self._began = path.stat().st_size if path.exists() else 0
 
@@ -29,17 +30,17 @@ class ReplicaLog:
             size = file.seek(0, 2)
             file.seek(max(self._began if self._began <= size else 0, size - _LOOKED_AT))
             text = file.read().decode(errors="replace")
-        messages = "\n".join(_message(line) for line in text.splitlines() if line.strip())
+        messages = "\n".join(_message(line) for line in self._told(text).splitlines() if line.strip())
         return "\n".join(messages.splitlines()[-_QUOTED_LINES:])[-_QUOTED_CHARACTERS:]
 
 
 def _message(line: str) -> str:
-    """The message of a JSON line (client-facts.md, 30), or the line itself."""
+    """The message in a JSON line (client-facts.md, 30), and in a message that is JSON itself; or the line as it is."""
     try:
         message = json.loads(line)["message"]
     except (ValueError, TypeError, KeyError):
         return line
-    return message if isinstance(message, str) else line
+    return _message(message) if isinstance(message, str) else line
 
 
 class Logs:
@@ -48,9 +49,9 @@ class Logs:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def of(self, service_id: str, replica: str) -> ReplicaLog:
+    def of(self, service_id: str, replica: str, told: Callable[[str], str]) -> ReplicaLog:
         """The log of that replica."""
-        return ReplicaLog(self._folder / service_id / f"{replica}.log")
+        return ReplicaLog(self._folder / service_id / f"{replica}.log", told)
 
     def keep_only(self, service_id: str, deployment_ids: Collection[str]) -> None:
         """Remove the logs of the service's other deployments."""

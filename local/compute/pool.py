@@ -24,6 +24,7 @@ class Backend:
         self._turn = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        self._ended = asyncio.Event()
 
     @property
     def busy(self) -> int:
@@ -54,12 +55,15 @@ class Backend:
 
     async def idle(self, within: float) -> bool:
         """Wait until no slot is in use; false when that takes longer than `within` seconds."""
-        try:
-            async with asyncio.timeout(within):
-                await self._idle.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await _happens(self._idle, within)
+
+    def end(self) -> None:
+        """The replica has ended."""
+        self._ended.set()
+
+    async def ended(self, within: float) -> bool:
+        """Wait until the replica has ended; false when that takes longer than `within` seconds."""
+        return await _happens(self._ended, within)
 
 
 class Pool:
@@ -112,8 +116,8 @@ class Pool:
 
     def _least_busy(self) -> Backend | None:
         """One more slot of it is in use when this returns. Nobody can be waiting while one is free."""
-        backend = min(self._backends, key=_rank, default=None)
-        if backend is None or not backend.free:
+        backend = min((each for each in self._backends if each.free), key=_rank, default=None)
+        if backend is None:
             return None
         backend.take(next(self._turns))
         self._note()
@@ -164,6 +168,15 @@ class Pool:
             self._demand.set()
         else:
             self._demand.clear()
+
+
+async def _happens(event: asyncio.Event, within: float) -> bool:
+    try:
+        async with asyncio.timeout(within):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 def _rank(backend: Backend) -> tuple[int, int]:

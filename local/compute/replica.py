@@ -116,20 +116,20 @@ class Launcher:
         Raises OSError or ServiceError when the image cannot be read or its command cannot be run.
         """
         name = f"{deployment.id}-{ordinal}"
+        app = self._folder / name / "app"
         content = await self._contents.ensure(deployment.image_location, deployment.image_digest)
-        folder = self._folder / name
-        log = self._logs.of(service_id, name)
+        log = self._logs.of(service_id, name, partial(content.in_image, app=app))
         with self._ports.free() as port:
             try:
-                await in_thread(partial(content.copy_app, folder / "app"))
-                process = await self._start(deployment, content, folder / "app", port, log)
+                await in_thread(partial(content.copy_app, app))
+                process = await self._start(deployment, content, app, port, log)
                 replica = Replica(process, Backend(URL(f"http://{ADDRESS}:{port}"), deployment.slots), log)
                 try:
                     yield replica
                 finally:
                     await replica.stop(self._limits.grace)
             finally:
-                await in_thread(partial(shutil.rmtree, folder, ignore_errors=True))
+                await in_thread(partial(shutil.rmtree, app.parent, ignore_errors=True))
 
     async def _start(
         self, deployment: Deployment, content: Content, app: Path, port: int, log: ReplicaLog

@@ -130,6 +130,7 @@ class ReplicaSet:
         finally:
             self._backends.remove(replica.backend)
             self._changed()
+            replica.backend.end()
             await replica.backend.idle(self._drain)
 
     def _pass_when_complete(self) -> None:

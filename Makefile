@@ -1,0 +1,41 @@
+# The commands of the README. Everything they need is installed on first use: Python packages into .venv by
+# local/requirements.txt, Azurite into local/azurite/node_modules by its lock file.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+CODE := function_app.py functions shared runtime local tests bench
+
+.PHONY: demo up test check bench lock clean
+
+demo: $(STAMP)
+	@$(PYTHON) -m local.demo
+
+up: $(STAMP)
+	@exec $(PYTHON) -m local.up
+
+test: check
+	@$(PYTHON) -m pytest
+
+check: $(STAMP)
+	@$(PYTHON) -m ruff check $(CODE)
+	@$(PYTHON) -m ruff format --check $(CODE)
+	@$(PYTHON) -m mypy
+	@$(VENV)/bin/lint-imports
+
+bench: $(STAMP)
+	@for program in $(if $(NAME),bench/$(NAME).py,$(sort $(wildcard bench/*.py))); do \
+		PYTHONPATH=. $(PYTHON) $$program || echo "$$program | did not finish | | MISS"; done
+
+# Pin anew what pyproject.toml names.
+lock: $(STAMP)
+	@$(VENV)/bin/uv pip compile -q -U pyproject.toml --generate-hashes --no-header --no-annotate -o requirements.txt
+	@$(VENV)/bin/uv pip compile -q pyproject.toml --group dev -c requirements.txt --generate-hashes --no-header --no-annotate \
+		-o local/requirements.txt
+
+$(STAMP): local/requirements.txt local/azurite/package-lock.json .python-version
+	@sh local/install.sh $(VENV)
+	@touch $@
+
+clean:
+	rm -rf $(VENV) local/azurite/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
