@@ -20,24 +20,38 @@ AUDIENCE = "api://slipway"
 _KEY_ID = "local"
 
 
+class Signer:
+    """Signs tokens in the name of an issuer, with the key in that file, which is made when there is none."""
+
+    def __init__(self, key_file: Path, url: str) -> None:
+        self.key = _load_or_make(key_file)
+        self.url = url
+
+    def token(self, *roles: str, seconds: int, subject: str = "local-user") -> str:
+        """A token with those roles, good for that long."""
+        now = int(time.time())
+        claims = {"iss": self.url, "aud": AUDIENCE, "sub": subject, "roles": list(roles), "iat": now, "nbf": now}
+        claims |= {"exp": now + seconds, "jti": str(uuid4())}
+        return jwt.encode(claims, self.key, algorithm="ES256", headers={"kid": _KEY_ID})
+
+    def public_key(self) -> dict[str, Any]:
+        """The public half, as a JSON Web Key."""
+        public: dict[str, Any] = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(self.key.public_key()))
+        return {**public, "kid": _KEY_ID, "use": "sig", "alg": "ES256"}
+
+
 class Issuer:
-    """Signs tokens with the key in that file, made when there is none; serves the public half on that port."""
+    """A signer whose name is an address of loopback, where its key set is served. Port 0 is a free one."""
 
     def __init__(self, key_file: Path, port: int) -> None:
-        self._key = _load_or_make(key_file)
         self._server = _Server(("127.0.0.1", port), _Handler)
-        self._server.documents = {"/keys": {"keys": [self._public()]}, "/.well-known/openid-configuration": self._metadata()}
+        self.signer = Signer(key_file, f"http://127.0.0.1:{self._server.server_port}")
+        self.keys_url = f"{self.signer.url}/keys"
+        metadata = {"issuer": self.signer.url, "jwks_uri": self.keys_url, "id_token_signing_alg_values_supported": ["ES256"]}
+        self.documents = self._server.documents
+        self.documents["/keys"] = {"keys": [self.signer.public_key()]}
+        self.documents["/.well-known/openid-configuration"] = metadata
         self._thread = threading.Thread(target=self._server.serve_forever, name="issuer", daemon=True)
-
-    @property
-    def url(self) -> str:
-        """The issuer's name, which is its address too."""
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    @property
-    def keys_url(self) -> str:
-        """Where the key set is."""
-        return f"{self.url}/keys"
 
     def start(self) -> None:
         """Begin to serve the key set."""
@@ -49,24 +63,13 @@ class Issuer:
         self._server.server_close()
         self._thread.join()
 
-    def token(self, *roles: str, seconds: int, subject: str = "local-user") -> str:
-        """A token with those roles, good for that long."""
-        now = int(time.time())
-        claims = {"iss": self.url, "aud": AUDIENCE, "sub": subject, "roles": list(roles), "iat": now, "nbf": now}
-        claims |= {"exp": now + seconds, "jti": str(uuid4())}
-        return jwt.encode(claims, self._key, algorithm="ES256", headers={"kid": _KEY_ID})
-
-    def _public(self) -> dict[str, Any]:
-        public: dict[str, Any] = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(self._key.public_key()))
-        return {**public, "kid": _KEY_ID, "use": "sig", "alg": "ES256"}
-
-    def _metadata(self) -> dict[str, Any]:
-        return {"issuer": self.url, "jwks_uri": self.keys_url, "id_token_signing_alg_values_supported": ["ES256"]}
-
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    documents: dict[str, dict[str, Any]]
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(address, handler)
+        self.documents: dict[str, dict[str, Any]] = {}
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -73,7 +73,7 @@ async def running_stack(home: Home, port: int, cache: Path) -> AsyncIterator[Run
         workers = [Child(_compute(home, ports)), Child(_host(home, port, {**settings, "SLIPWAY_CACHE": str(cache)}))]
         running = Running(
             base_url=f"http://127.0.0.1:{port}{_ACCOUNT_PATH}",
-            token=issuer.token(Role.CONTRIBUTOR, seconds=_TOKEN_SECONDS),
+            token=issuer.signer.token(Role.CONTRIBUTOR, seconds=_TOKEN_SECONDS),
             blob_endpoint=azurite.blob_endpoint,
             blob_connection_string=azurite.connection_string,
             compute_resource_id=_COMPUTE_ID,
@@ -119,7 +119,7 @@ def _settings(home: Home, ports: Ports, azurite: AzuriteAddress, issuer: Issuer)
         "AzureWebJobsStorage": azurite.connection_string,
         "SLIPWAY_ACCOUNTS": f"{SUBSCRIPTION}/local/local",
         "SLIPWAY_SECRET": home.secret("secret"),
-        "SLIPWAY_TOKEN_ISSUERS": issuer.url,
+        "SLIPWAY_TOKEN_ISSUERS": issuer.signer.url,
         "SLIPWAY_TOKEN_AUDIENCES": AUDIENCE,
         "SLIPWAY_TOKEN_JWKS_URL": issuer.keys_url,
         "SLIPWAY_IMAGES": str(home.folder / "images"),

@@ -1,13 +1,97 @@
-"""What all tests may use: one Azurite for the whole run."""
+"""What all tests may use: one Azurite, and one stack of `make up`, for the whole run."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
-from local.azurite.server import Azurite
+from local.azurite.server import Azurite, free_ports
+from local.issuer import Signer
+
+REPOSITORY = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="session")
 def azurite() -> Iterator[Azurite]:
     with Azurite() as running:
         yield running
+
+
+@dataclass
+class Stack:
+    """A stack of `make up`, as a process of its own; `description` is what its local.json says."""
+
+    home: Path
+    cache: Path
+    port: int
+    process: subprocess.Popen[str] | None = None
+
+    @property
+    def description(self) -> dict[str, Any]:
+        return json.loads((self.home / "local.json").read_text())
+
+    def start(self) -> None:
+        environment = {
+            **os.environ,
+            "SLIPWAY_HOME": str(self.home),
+            "SLIPWAY_CACHE": str(self.cache),
+            "PORT": str(self.port),
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "local.up"], cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("(ready"):
+                return
+        raise AssertionError(f"the stack did not get ready: exit code {self.process.wait()}")
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Stop it; its exit code."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        self.process.send_signal(number)
+        code = self.process.wait(timeout=20)
+        self.process.stdout.close()
+        self.process = None
+        return code
+
+    def client(self, token: str | None = None) -> httpx.Client:
+        described = self.description
+        headers = {"Authorization": f"Bearer {token or described['token']}"}
+        parameters = {"api-version": "2017-09-01-preview"}
+        return httpx.Client(base_url=described["baseUrl"], headers=headers, params=parameters, timeout=60)
+
+    def token(self, *roles: str, seconds: int = 600) -> str:
+        """A token of the stack's own issuer, with those roles."""
+        ports = json.loads((self.home / "ports.json").read_text())
+        signer = Signer(self.home / "secrets" / "issuer.pem", f"http://127.0.0.1:{ports['issuer']}")
+        return signer.token(*roles, seconds=seconds)
+
+
+@pytest.fixture(scope="session")
+def layer_cache(tmp_path_factory) -> Path:
+    """Locks, layers and downloads of packages, once for all tests."""
+    return Path(os.environ.get("SLIPWAY_TEST_CACHE") or tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory, layer_cache) -> Iterator[Stack]:
+    running = Stack(tmp_path_factory.mktemp("home"), layer_cache, free_ports(1)[0])
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def api(stack) -> Iterator[httpx.Client]:
+    with stack.client() as client:
+        yield client

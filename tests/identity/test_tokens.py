@@ -29,22 +29,29 @@ def issuer(tmp_path_factory):
 
 @pytest.fixture
 def verifier(issuer) -> TokenVerifier:
-    return TokenVerifier(TokenSettings((issuer.url,), (AUDIENCE,), issuer.keys_url))
+    return TokenVerifier(TokenSettings((issuer.signer.url,), (AUDIENCE,), issuer.keys_url))
 
 
 def claims(issuer: Issuer, **changes: object) -> dict[str, object]:
     now = int(time.time())
-    made = {"iss": issuer.url, "aud": AUDIENCE, "sub": "me", "iat": now, "exp": now + 60, "roles": [Role.READER.value]}
+    made = {
+        "iss": issuer.signer.url,
+        "aud": AUDIENCE,
+        "sub": "me",
+        "iat": now,
+        "exp": now + 60,
+        "roles": [Role.READER.value],
+    }
     return {name: value for name, value in {**made, **changes}.items() if value is not None}
 
 
 def signed(issuer: Issuer, key=None, algorithm="ES256", kid="local", **changes: object) -> str:
     headers = {"kid": kid} if kid else {}
-    return f"Bearer {jwt.encode(claims(issuer, **changes), key or issuer._key, algorithm=algorithm, headers=headers)}"
+    return f"Bearer {jwt.encode(claims(issuer, **changes), key or issuer.signer.key, algorithm=algorithm, headers=headers)}"
 
 
 async def test_a_good_token_tells_who_calls_and_what_they_may_do(issuer, verifier):
-    caller = await verifier.caller(f"Bearer {issuer.token('Slipway.Contributor', seconds=60)}")
+    caller = await verifier.caller(f"Bearer {issuer.signer.token('Slipway.Contributor', seconds=60)}")
     assert caller.subject == "local-user"
     assert caller.roles == {Role.READER, Role.CONTRIBUTOR}
 
@@ -85,7 +92,7 @@ async def test_the_public_key_is_no_shared_secret(issuer, verifier):
 
     head = part(json.dumps({"alg": "HS256", "kid": "local"}).encode())
     body = f"{head}.{part(json.dumps(claims(issuer)).encode())}"
-    forged = part(hmac.new(json.dumps(issuer._public()).encode(), body.encode(), hashlib.sha256).digest())
+    forged = part(hmac.new(json.dumps(issuer.signer.public_key()).encode(), body.encode(), hashlib.sha256).digest())
     with pytest.raises(Unauthenticated):
         await verifier.caller(f"Bearer {body}.{forged}")
 
@@ -98,7 +105,7 @@ async def test_what_is_no_bearer_token_is_refused(verifier, header):
 
 @given(st.text(max_size=80))
 async def test_any_header_at_all_is_refused_without_being_repeated(issuer, text):
-    verifier = TokenVerifier(TokenSettings((issuer.url,), (AUDIENCE,), issuer.keys_url))
+    verifier = TokenVerifier(TokenSettings((issuer.signer.url,), (AUDIENCE,), issuer.keys_url))
     with pytest.raises(ServiceError) as refused:
         await verifier.caller(f"Bearer SECRET{text}")
     assert refused.value.status_code == 401
@@ -107,21 +114,21 @@ async def test_any_header_at_all_is_refused_without_being_repeated(issuer, text)
 
 async def test_a_new_key_of_the_issuer_is_found_when_a_token_names_it(issuer, verifier):
     await verifier.caller(signed(issuer))
-    document = issuer._server.documents["/keys"]
+    document = issuer.documents["/keys"]
     fresh = ec.generate_private_key(ec.SECP256R1())
     public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(fresh.public_key()))
-    issuer._server.documents["/keys"] = {"keys": [*document["keys"], {**public, "kid": "fresh"}]}
+    issuer.documents["/keys"] = {"keys": [*document["keys"], {**public, "kid": "fresh"}]}
     try:
         with pytest.raises(Unauthenticated):  # the set was fetched a moment ago, and is not asked for again yet
             await verifier.caller(signed(issuer, key=fresh, kid="fresh"))
         verifier._keys._fetched_at -= 31
         assert (await verifier.caller(signed(issuer, key=fresh, kid="fresh"))).subject == "me"
     finally:
-        issuer._server.documents["/keys"] = document
+        issuer.documents["/keys"] = document
 
 
 async def test_keys_that_cannot_be_fetched_are_unavailable_not_a_wrong_token(issuer):
-    verifier = TokenVerifier(TokenSettings((issuer.url,), (AUDIENCE,), "http://127.0.0.1:1/keys"))
+    verifier = TokenVerifier(TokenSettings((issuer.signer.url,), (AUDIENCE,), "http://127.0.0.1:1/keys"))
     with pytest.raises(Unavailable):
         await verifier.caller(signed(issuer))
 

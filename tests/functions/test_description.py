@@ -1,0 +1,81 @@
+"""The API's own description, held against what the app answers."""
+
+import httpx
+import jsonschema
+import pytest
+
+from tests.uploads import Road
+
+
+@pytest.fixture(scope="module")
+def description(stack) -> dict:
+    answer = httpx.get(f"{stack.description['baseUrl']}/swagger.json")
+    assert answer.status_code == 200
+    return answer.json()
+
+
+def test_it_needs_no_token_and_its_base_is_the_accounts(stack, description):
+    assert description["openapi"].startswith("3.")
+    assert description["servers"] == [{"url": stack.description["baseUrl"]}]
+
+
+def test_it_describes_all_endpoints_of_the_contract(description):
+    found = {(method.upper(), path) for path, methods in description["paths"].items() for method in methods}
+    contract = {
+        *((method, f"/{name}") for name in ("models", "manifests", "images", "services") for method in ("POST", "GET")),
+        *(
+            (method, f"/{name}/{{id}}")
+            for name in ("models", "manifests", "images", "services")
+            for method in ("GET", "DELETE")
+        ),
+        ("PUT", "/services/{id}"),
+        ("GET", "/services/{id}/keys"),
+        ("POST", "/services/{id}/regenerateKeys"),
+        ("GET", "/deployments"),
+        ("GET", "/deployments/{id}"),
+        ("GET", "/operations/{id}"),
+        ("GET", "/swagger.json"),
+    }
+    assert found == contract
+
+
+def test_every_endpoint_it_describes_is_served(stack, description):
+    for path, methods in description["paths"].items():
+        for method, operation in methods.items():
+            answer = httpx.request(method, stack.description["baseUrl"] + path.replace("{id}", "x"))
+            assert answer.status_code == (200 if operation.get("security") == [] else 401), (method, path)
+
+
+def test_what_the_app_answers_is_what_it_describes(stack, api, description):
+    road = Road(api, stack.description)
+    service = road.service(road.image())
+    operation = api.get("images").json()["value"][0]["operationId"]
+    answers = {
+        "/models": api.get("models"),
+        "/manifests/{id}": api.get(f"manifests/{service['manifest']['id']}"),
+        "/images/{id}": api.get(f"images/{service['image']['id']}"),
+        "/images": api.get("images"),
+        "/services/{id}": api.get(f"services/{service['id']}"),
+        "/services": api.get("services"),
+        "/services/{id}/keys": api.get(f"services/{service['id']}/keys"),
+        "/deployments": api.get("deployments"),
+        "/operations/{id}": api.get(f"operations/{operation}"),
+    }
+    for path, answer in answers.items():
+        responses = description["paths"][path]["get"]["responses"]
+        validate(answer, responses[str(answer.status_code)], description)
+    missing = api.get(f"models/{operation}")
+    validate(missing, description["paths"]["/models/{id}"]["get"]["responses"]["default"], description)
+
+
+def test_a_body_that_does_not_fit_its_description_is_refused_by_both(api, description):
+    body = {"name": 7}
+    schema = description["paths"]["/models"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(body, {**schema, "components": description["components"]})
+    assert api.post("models", json=body).status_code == 400
+
+
+def validate(answer: httpx.Response, response: dict, description: dict) -> None:
+    schema = response["content"]["application/json"]["schema"]
+    jsonschema.validate(answer.json(), {**schema, "components": description["components"]})
