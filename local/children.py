@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ class Child:
         self._stopping = True
         process = self._process
         if process is not None and process.returncode is None:
+            below = await asyncio.to_thread(_descendants, process.pid)
             with suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
             try:
@@ -53,6 +55,9 @@ class Child:
                 _logger.warning("%s did not stop within %.0f s and is killed", self.program.name, seconds)
                 process.kill()
                 await process.wait()
+            for pid in below:  # what it left behind, such as an installer that it did not wait for
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
@@ -83,6 +88,16 @@ class Child:
             )
             await asyncio.sleep(pause)
             await self._spawn()
+
+
+def _descendants(pid: int) -> set[int]:
+    """All processes below that one, however deep."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout  # noqa: S607
+    parents = {int(line.split()[0]): int(line.split()[1]) for line in listed.splitlines()}
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {pid}
 
 
 def inherited(**settings: str) -> dict[str, str]:

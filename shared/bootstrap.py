@@ -18,6 +18,7 @@ from shared.orchestration.build_image import BuildImage
 from shared.orchestration.delete_service import DeleteService
 from shared.orchestration.deploy_service import DeployService
 from shared.orchestration.engine import Engine, Limits
+from shared.orchestration.outcome import Workflow
 from shared.resources.deployments import Deployments
 from shared.resources.images import Images
 from shared.resources.keys import KeyRing
@@ -110,7 +111,7 @@ class Slipway:
     @cached_property
     def engine(self) -> Engine:
         """What runs operations."""
-        workflows = {
+        workflows: dict[str, Workflow] = {
             BUILD_IMAGE: BuildImage(self._store, self._builder, self._logs),
             DEPLOY_SERVICE: DeployService(self._store, self._clock, self._computes, self._key_ring),
             DELETE_SERVICE: DeleteService(self._store, self._clock, self._computes),

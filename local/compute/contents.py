@@ -22,11 +22,6 @@ class Content:
     entrypoint: tuple[str, ...]
     environment: Mapping[str, str]
 
-    @property
-    def bytecode(self) -> Path:
-        """Where replicas leave the bytecode of what they import, for those that start after them."""
-        return self.root.with_name("bytecode")
-
     def copy_app(self, to: Path) -> None:
         """A copy of the one folder, for one replica to write in."""
         shutil.rmtree(to, ignore_errors=True)
@@ -63,17 +58,17 @@ class Contents:
 
     def _unpacked(self, location: str, digest: str) -> Content:
         config = self._reader.image_config(location, digest)
-        root = self._folder / _folder_name(digest) / "root"
-        root.parent.mkdir(parents=True, exist_ok=True)
+        root = self._folder / _folder_name(digest)
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._reader.unpack(location, digest, root)
         environment = dict(entry.split("=", 1) for entry in config.get("Env", ()))
         return Content(root, tuple(config["Entrypoint"]), environment)
 
     def _remove_others(self, kept: Collection[str]) -> None:
-        for folder in self._folder.glob("*"):
-            if folder.name not in kept:
-                leaving = folder.with_suffix(_LEAVING)  # what is half removed must not look like an image
-                shutil.rmtree(folder.replace(leaving), ignore_errors=True)
+        for root in list(self._folder.glob("*")):
+            if root.name not in kept:
+                leaving = root.with_suffix(_LEAVING)  # what is half removed must not look like an image
+                shutil.rmtree(root.replace(leaving), ignore_errors=True)
 
 
 def _folder_name(digest: str) -> str:

@@ -1,6 +1,5 @@
 """The control API: what the adapter of the port Compute asks of the node. All but the health check needs the token."""
 
-import hashlib
 import hmac
 
 from aiohttp import web
@@ -8,7 +7,7 @@ from aiohttp import web
 from local.compute.answers import Handler, answered
 from local.compute.node import Node
 from local.compute.state import Deployment
-from shared.compute.local_process import DeploymentRequest, KeyDigests
+from shared.compute.local_process import DeploymentRequest, KeyDigests, digest_of
 from shared.domain.errors import NotFound, Unauthenticated
 from shared.domain.ids import canonical
 from shared.domain.wire import parse
@@ -21,14 +20,14 @@ class Control:
 
     def __init__(self, node: Node, token: str) -> None:
         self._node = node
-        self._expected = _digest(f"Bearer {token}")
+        self._expected = digest_of(f"Bearer {token}")
 
     def application(self) -> web.Application:
         """The control API as a web application."""
 
         @web.middleware
         async def authorized(request: web.Request, handler: Handler) -> web.StreamResponse:
-            given = _digest(request.headers.get("Authorization", ""))
+            given = digest_of(request.headers.get("Authorization", ""))
             if request.path != "/" and not hmac.compare_digest(given, self._expected):
                 raise Unauthenticated("The control API needs its token.")
             return await handler(request)
@@ -78,10 +77,6 @@ def _id(request: web.Request, name: str) -> str:
     if identifier is None:
         raise NotFound(f"The {name} in this path is not a UUID.")
     return identifier
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
 
 
 def _done() -> web.Response:

@@ -21,8 +21,17 @@ _NOTICED_WITHIN = 1.0  # seconds in which the end of a process is noticed, and f
 _PREFIX = "/api/v1/service/{name}"
 # RFC 9110, 7.6.1: what concerns one connection only.
 _HOP_BY_HOP = frozenset(
-    {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"}
-    | {"te", "trailer", "transfer-encoding", "upgrade"}
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
 )
 _NOT_FOR_REPLICAS = _HOP_BY_HOP | {"authorization", "content-length", "expect", "host", REQUEST_ID_HEADER}
 _NOT_FOR_CALLERS = _HOP_BY_HOP | {"content-length"}

@@ -7,9 +7,9 @@ import aiohttp
 
 from local.compute.background import Background
 from local.compute.contents import Contents
+from local.compute.launcher import Launcher
 from local.compute.limits import Limits
 from local.compute.logs import Logs
-from local.compute.replica import Launcher
 from local.compute.service import Ground, Service
 from local.compute.state import Deployment, ServiceFiles, ServiceState
 from local.compute.threads import in_thread

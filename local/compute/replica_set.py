@@ -8,9 +8,10 @@ from collections.abc import Callable
 import aiohttp
 
 from local.compute.background import Background
+from local.compute.launcher import Launcher
 from local.compute.limits import Limits
 from local.compute.pool import Backend
-from local.compute.replica import End, Launcher, Replica
+from local.compute.replica import End, Replica
 from local.compute.state import Deployment
 from shared.domain.errors import DeployFailed, Detail, foreign
 from shared.domain.operations import ErrorResponse

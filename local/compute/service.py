@@ -9,10 +9,10 @@ import aiohttp
 
 from local.compute.autoscaler import ScalePolicy, Scaler
 from local.compute.background import Background
+from local.compute.launcher import Launcher
 from local.compute.limits import Limits
 from local.compute.logs import Logs
 from local.compute.pool import Pool
-from local.compute.replica import Launcher
 from local.compute.replica_set import ReplicaSet
 from local.compute.state import Deployment, ServiceFiles, ServiceState
 from shared.compute.local_process import KeyDigests, RolloutStatus, digest_of

@@ -9,14 +9,14 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
+from local.compute.command_line import ADDRESS
 from local.compute.control import Control
 from local.compute.front_end import FrontEnd
-from local.compute.launch import ADDRESS
 from local.compute.limits import Limits
 from local.compute.node import Node
 
 _BACKLOG = 1024
-_LAST_ANSWERS = 1.0  # seconds that answers are given to leave, once the replicas have stopped
+_LAST_ANSWERS = 0.5  # seconds that answers are given to leave, once the replicas have stopped
 _IDLE_CONNECTION = 2.0  # shorter than any server keeps one, or a request could meet a connection that just closes
 
 

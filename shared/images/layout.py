@@ -58,7 +58,10 @@ class ImageLayout:
             os.link(file, partial)
         except OSError:
             shutil.copyfile(file, partial)
-        partial.replace(target)
+        try:
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)  # a rename onto another link of the same file leaves both
 
     def put_bytes(self, content: bytes) -> str:
         """The content as a blob; its digest."""
@@ -119,6 +122,9 @@ class LayoutReader:
             for layer in layout.read_json(digest)["layers"]:
                 _unpack_layer(layout.blob(layer["digest"]), partial)
             partial.replace(into)
+        except OSError:
+            if not into.exists():  # else another was first, with the same files
+                raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 

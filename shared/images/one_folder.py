@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from itertools import accumulate
 from urllib.parse import unquote, urlsplit
 
 from shared.domain.errors import BuildFailed
@@ -47,14 +47,15 @@ class OneFolder:
         self._folders: dict[str, str] = {}
 
     def take(self, name: str, paths: Iterable[str]) -> None:
-        """Take those files of that source; raises BuildFailed naming both sources and the path."""
+        """Take those files of that source, and folders, which end in `/`; raises BuildFailed naming both and the path."""
         for path in paths:
-            folders = [str(parent) for parent in PurePosixPath(path).parents][:-1]
-            held = [self._files[place] for place in (path, *folders) if place in self._files]
-            other = held[0] if held else self._folders.get(path)
+            *folders, last = accumulate(path.split("/"), "{}/{}".format)
+            held = [self._files[place] for place in (*folders, last) if place in self._files]
+            other = held[0] if held else self._folders.get(last)
             if other is not None:
                 who = f"{name} brings '{path}' twice" if other == name else f"{name} and {other} both bring '{path}'"
                 raise BuildFailed(f"{who}, and there is one folder for all; rename one of them.", code="SameName")
-            self._files[path] = name
+            if not path.endswith("/"):
+                self._files[path] = name
             for folder in folders:
                 self._folders.setdefault(folder, name)

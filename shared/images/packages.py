@@ -6,10 +6,12 @@ nothing of this app's identity or storage.
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from email.parser import HeaderParser
+from importlib.metadata import version
 from pathlib import Path
 
 from uv import find_uv_bin
@@ -27,6 +29,8 @@ _KEPT_ENVIRONMENT = re.compile(
 )
 _RESOLVE_SECONDS = 300
 _INSTALL_SECONDS = 1200
+INSTALLER = f"uv-{version('uv')}"
+"""Part of the cache keys of what it makes."""
 _BUILT_HERE = "uv_build.json"
 _OUTAGE = re.compile(
     r"(?i)error sending request|dns error|connection refused|timed? ?out|status server error|failed to fetch"
@@ -85,15 +89,10 @@ class PackageInstaller:
             str(self.downloads),
             "--no-progress",
         ]
-        try:
-            done = subprocess.run(  # noqa: S603  # arguments are ours; what is the user's was parsed
-                command, input=standard_input, capture_output=True, text=True, timeout=seconds, check=False, env=_scrubbed()
-            )
-        except subprocess.TimeoutExpired as error:
-            raise BuildFailed(f"Packages were not installed within {seconds:.0f} s.", code="PackagesTimedOut") from error
-        if done.returncode != 0:
-            raise self._failure(re.sub(r"\x1b\[[0-9;]*m", "", done.stderr))
-        return done.stdout
+        code, output, said = _run_bounded(command, standard_input, seconds)
+        if code != 0:
+            raise self._failure(re.sub(r"\x1b\[[0-9;]*m", "", said))
+        return output
 
     def _failure(self, said: str) -> ServiceError:
         build = re.search(r"[Ff]ailed to (?:build|download and build) `([^`]+)`", said)
@@ -111,6 +110,20 @@ class PackageInstaller:
         if _OUTAGE.search(said):
             return Unavailable(f"The package index could not be reached: {explained}", code="IndexUnavailable")
         return BuildFailed(f"The packages could not be installed: {explained}", code="PackagesFailed")
+
+
+def _run_bounded(command: list[str], standard_input: str, seconds: float) -> tuple[int, str, str]:
+    """Exit code and outputs. It runs in a session of its own: the builds it starts end with it when time is up."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(  # noqa: S603  # arguments are ours; what is the user's was parsed
+        command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=_scrubbed(), start_new_session=True
+    ) as running:
+        try:
+            output, said = running.communicate(standard_input, seconds)
+        except subprocess.TimeoutExpired as error:
+            os.killpg(running.pid, signal.SIGKILL)
+            raise BuildFailed(f"Packages were not installed within {seconds:.0f} s.", code="PackagesTimedOut") from error
+    return running.returncode, output, said
 
 
 def _scrubbed() -> dict[str, str]:

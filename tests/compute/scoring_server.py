@@ -32,7 +32,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(404, b'{"no": "swagger"}')
 
     def do_POST(self) -> None:
-        global busy, peak
+        global busy, peak  # noqa: PLW0603
         asked = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
         with counting:
             busy += 1
@@ -58,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *args: object) -> None:
         pass
 
 
@@ -68,12 +68,12 @@ class Server(ThreadingHTTPServer):
 
 
 def end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    os.read(0, 1)  # not sys.stdin: its lock would abort the interpreter at exit
     os._exit(0)
 
 
 threading.Thread(target=end_with_parent, daemon=True).start()
-print(json.dumps({"level": "INFO", "message": "starting"}), flush=True)
+print(json.dumps({"level": "INFO", "message": "starting"}), flush=True)  # noqa: T201
 if setting("slow"):
     time.sleep(float(setting("slow")))
 if setting("fails"):

@@ -1,4 +1,4 @@
-"""How a replica is started: its command line and environment. Sources: client-facts.md, 27 to 29; the image's config."""
+"""What a replica is told: its command line and environment. Sources: client-facts.md, 27 to 29; the image's config."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ def command(content: Content, app: Path) -> list[str]:
 def environment(deployment: Deployment, content: Content, app: Path, *, port: int, waiting: int) -> dict[str, str]:
     """All that a replica is told. Of the node's own environment, only what every program needs.
 
-    Bytecode is kept: without it scikit-learn alone takes seconds longer to import.
+    Bytecode is kept beside what a replica imports, for those that start after it: scikit-learn alone takes seconds without.
     """
     image = {name: content.here(value, app) for name, value in content.environment.items()}
     here = {name: os.environ[name] for name in _FROM_THIS_MACHINE if name in os.environ}
@@ -35,7 +35,6 @@ def environment(deployment: Deployment, content: Content, app: Path, *, port: in
         "SLIPWAY_EXIT_WITH_PARENT": "1",
     }
     image.pop("PYTHONDONTWRITEBYTECODE", None)
-    image["PYTHONPYCACHEPREFIX"] = str(content.bytecode)
     return image | here | server | _service(deployment) | _collection(deployment)
 
 
