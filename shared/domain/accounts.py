@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-_PLAIN = re.compile(r"[^a-z0-9._-]")
+_PLAIN = re.compile(r"[^a-z0-9_-]")
 
 
 @dataclass(frozen=True)

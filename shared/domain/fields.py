@@ -46,8 +46,8 @@ def _dns_name(text: str) -> str:
 
 
 def _url(text: str) -> str:
-    expected = "accepts an absolute http or https URL of at most 4096 characters"
-    if len(text) > 4096 or _CONTROL.search(text) or " " in text:
+    expected = "accepts an absolute http or https URL of at most 4096 ASCII characters"
+    if len(text) > 4096 or _CONTROL.search(text) or " " in text or not text.isascii():
         raise ValueError(expected)
     try:
         parts = urlsplit(text)

@@ -65,6 +65,7 @@ def test_an_unknown_property_of_a_nested_object_is_named_by_its_path():
         ({"name": "a/b"}, "name"),
         ({"url": "ftp://store/x"}, "url"),
         ({"url": "/x"}, "url"),
+        ({"url": "http://１２７.0.0.1/x"}, "url"),
         ({"url": "http://"}, "url"),
         ({"url": "http://user:word@store/x"}, "url"),
         ({"url": "http://store:99999/x"}, "url"),
