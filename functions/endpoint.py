@@ -189,7 +189,7 @@ def _refusal(error: ServiceError, request: func.HttpRequest) -> Reply:
     if isinstance(error, OperationInProgress):
         location = f"{_account_url(request)}/operations/{error.operation_id}"
         detail = ErrorDetail(code="Operation", message=location)
-        response = response.but(message=f"{error.message} {location}", details=(*response.details, detail))
+        response = response.but(message=f"{error.message} {location}", details=(*(response.details or ()), detail))
         headers["Operation-Location"] = location
     if error.status_code == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="slipway", error="invalid_token"'

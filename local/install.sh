@@ -22,5 +22,5 @@ python=$(find_python)
 "$python" -m venv "$venv"
 grep -A 20 '^uv==' local/requirements.txt | sed -n '1,/[^\\]$/p' > "$venv/uv.txt"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r "$venv/uv.txt"
-"$venv/bin/uv" pip sync --quiet --python "$venv/bin/python" --require-hashes local/requirements.txt
+"$venv/bin/uv" pip sync --quiet --compile-bytecode --python "$venv/bin/python" --require-hashes local/requirements.txt
 "$venv/bin/python" -m local.azurite.install

@@ -47,13 +47,13 @@ class ErrorResponse(Wire):
     code: str
     message: str
     status_code: int
-    details: tuple[ErrorDetail, ...] = ()
+    details: tuple[ErrorDetail, ...] | None = None
 
     @classmethod
     def of(cls, error: ServiceError) -> "ErrorResponse":
         """The wire form of an error."""
         details = tuple(ErrorDetail(code=detail.code, message=detail.message) for detail in error.details)
-        return cls(code=error.code, message=error.message, status_code=error.status_code, details=details)
+        return cls(code=error.code, message=error.message, status_code=error.status_code, details=details or None)
 
 
 class Lease(Wire):

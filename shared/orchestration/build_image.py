@@ -48,7 +48,7 @@ class BuildImage:
         image = await self._image(account, operation)
         address = (await self._logs.address(account, image.document.id)).partition("?")[0]
         log = ErrorDetail(code="BuildLog", message=address)
-        explained = error.but(details=(log, *error.details))
+        explained = error.but(details=(log, *(error.details or ())))
         async with self._logs.writing(account, image.document.id) as writing:
             writing.line(f"failed: {error.message}")
         return Failure(explained, [Replace(image, image.document.failed(explained))])

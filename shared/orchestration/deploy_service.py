@@ -137,5 +137,5 @@ def _settings(operation: Operation) -> ServiceSettings:
 
 
 def _as_error(error: ErrorResponse) -> DeployFailed:
-    details = [Detail(detail.code, detail.message) for detail in error.details]
+    details = [Detail(detail.code, detail.message) for detail in error.details or ()]
     return DeployFailed(error.message, code=error.code, status_code=error.status_code, details=details)

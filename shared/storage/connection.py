@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from azure.identity.aio import DefaultAzureCredential
 
 _SETTING = "AzureWebJobsStorage"
+_DEVELOPMENT = (
+    "AccountName=devstoreaccount1;"
+    "AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;"
+    "BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1;"
+    "QueueEndpoint=http://127.0.0.1:10001/devstoreaccount1;"
+    "TableEndpoint=http://127.0.0.1:10002/devstoreaccount1"
+)
+"""The emulator on its usual ports, with its published key."""
 _CONNECTIONS = 64
 _IDLE_SECONDS = 4.0
 """Below the five seconds after which Azurite closes an idle connection."""
@@ -47,6 +55,7 @@ class StorageConnection:
 
     @classmethod
     def _from_text(cls, text: str) -> "StorageConnection":
+        text = _DEVELOPMENT if text.strip().rstrip(";") == "UseDevelopmentStorage=true" else text
         parts = dict(part.split("=", 1) for part in text.split(";") if "=" in part)
         name, key = parts.get("AccountName"), parts.get("AccountKey")
         if not name or not key:

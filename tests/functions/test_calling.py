@@ -17,7 +17,6 @@ def test_no_token_is_401_and_says_how_to_come_with_one(stack):
         "code": "Unauthenticated",
         "message": "There is no bearer token; send Authorization: Bearer <token>.",
         "statusCode": 401,
-        "details": [],
     }
 
 
