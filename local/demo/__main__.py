@@ -1,89 +1,24 @@
-"""`make demo`: the main job on this machine, by HTTP like any client. Two models go from file to a scored service.
-
-Read it as an example: each step is one function, and all it knows of Slipway is the account's base URL and a token.
-"""
+"""`make demo`: two models go from file to a scored service, step by step. Each step is one function."""
 
 import asyncio
 import logging
 import os
-import pickle
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx
-from azure.storage.blob import BlobSasPermissions, generate_blob_sas
-from azure.storage.blob.aio import BlobServiceClient
 
-from local.azurite.server import ACCOUNT, KEY, free_ports
+from local.azurite.server import free_ports
+from local.demo.client import Client, DemoFailed, Uploads, check
+from local.demo.training import DRIVER, Trained, accuracy, train
 from local.home import Home, StackError
 from local.stack import REPOSITORY, Running, running_stack
-
-API_VERSION = "2017-09-01-preview"
-CONTAINER = "demo"
-DRIVER = """\
-import pickle
-
-
-def init():
-    global model
-    with open("digits.pkl", "rb") as file:
-        model = pickle.load(file)
-
-
-def run(body):
-    return model.predict(body["rows"]).tolist()
-"""
-
-
-class DemoFailed(Exception):
-    """Something was not as it should be."""
-
-
-def check(condition: object, what: str) -> None:
-    """Raises DemoFailed unless the condition holds."""
-    if not condition:
-        raise DemoFailed(what)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A model and what it makes of the held-out rows, on this machine."""
-
-    content: bytes
-    rows: list[list[float]]
-    truth: list[int]
-    predictions: list[int]
-
-    @property
-    def accuracy(self) -> float:
-        """The share of held-out rows it gets right."""
-        return accuracy(self.predictions, self.truth)
-
-
-def accuracy(predictions: list[int], truth: list[int]) -> float:
-    """The share of predictions that are true."""
-    return sum(one == other for one, other in zip(predictions, truth, strict=True)) / len(truth)
-
-
-def train(trees: int) -> Trained:
-    """A random forest of that many trees, on the digits data set that scikit-learn ships."""
-    from sklearn.datasets import load_digits  # noqa: PLC0415  # a second of import, and only the demo needs it
-    from sklearn.ensemble import RandomForestClassifier  # noqa: PLC0415
-    from sklearn.model_selection import train_test_split  # noqa: PLC0415
-
-    data = load_digits()
-    seen, held_out, labels, truth = train_test_split(data.data, data.target, test_size=0.25, random_state=7)
-    forest = RandomForestClassifier(trees, max_depth=4, random_state=7).fit(seen, labels)
-    return Trained(pickle.dumps(forest), held_out.tolist(), truth.tolist(), forest.predict(held_out).tolist())
 
 
 class Narrator:
@@ -98,64 +33,6 @@ class Narrator:
         now = time.monotonic()
         print(f"{now - self._began:7.2f} s  (+{now - self._step:5.2f} s)  {text}", flush=True)
         self._step = now
-
-
-@dataclass
-class Client:
-    """A caller of the API, as any HTTP client is."""
-
-    running: Running
-    http: httpx.AsyncClient = field(default_factory=lambda: httpx.AsyncClient(timeout=60))
-
-    async def call(self, method: str, path: str, body: dict[str, Any] | None = None, *, status: int) -> httpx.Response:
-        """Call an endpoint of the account; raises DemoFailed for another status than the one that is right."""
-        url = path if path.startswith("http") else f"{self.running.base_url}/{path}?api-version={API_VERSION}"
-        headers = {"Authorization": f"Bearer {self.running.token}"}
-        answer = await self.http.request(method, url, json=body, headers=headers)
-        check(answer.status_code == status, f"{method} {path} answered {answer.status_code}: {answer.text}")
-        return answer
-
-    async def get(self, path: str) -> Any:
-        """What is at that path."""
-        return (await self.call("GET", path, status=200)).json()
-
-    async def finished(self, accepted: httpx.Response) -> str:
-        """Poll the operation to its end; the id of what it made. Raises DemoFailed when it failed."""
-        while True:
-            operation = await self.get(accepted.headers["Operation-Location"])
-            if operation["state"] == "Succeeded":
-                return str(operation["resourceLocation"].rpartition("/")[2])
-            check(operation["state"] in ("NotStarted", "Running"), f"the operation ended: {operation}")
-            await asyncio.sleep(0.1)
-
-    async def score(self, uri: str, key: str, rows: list[list[float]]) -> httpx.Response:
-        """Ask the service."""
-        return await self.http.post(uri, json={"rows": rows}, headers={"Authorization": f"Bearer {key}"})
-
-
-class Uploads:
-    """Blobs with shared-access signatures: where clients keep what they register."""
-
-    def __init__(self, running: Running) -> None:
-        self._running = running
-
-    async def put(self, name: str, content: bytes) -> str:
-        """Upload under a folder of its own; a URL that reads it for an hour."""
-        path = f"{uuid4().hex}/{name}"
-        async with BlobServiceClient.from_connection_string(self._running.blob_connection_string) as service:
-            container = service.get_container_client(CONTAINER)
-            if not await container.exists():
-                await container.create_container()
-            await container.upload_blob(path, content)
-        signature = generate_blob_sas(
-            ACCOUNT,
-            CONTAINER,
-            path,
-            account_key=KEY,
-            permission=BlobSasPermissions(read=True),
-            expiry=datetime.now(UTC) + timedelta(hours=1),
-        )
-        return f"{self._running.blob_endpoint}/{CONTAINER}/{path}?{signature}"
 
 
 async def build(client: Client, uploads: Uploads, trained: Trained, narrator: Narrator) -> str:
