@@ -66,17 +66,22 @@ class Engine:
     async def run(self, account: Account, operation_id: str) -> None:
         """Run the step that is due, if one is and nobody else works on it.
 
-        A bug in a step propagates after its cause is recorded, so that the queue delivers the wake-up again.
+        A bug in a step propagates after its cause is recorded, so that the queue delivers the wake-up again. An outage
+        of the store does not: redelivery would give up on it in seconds, and the sweep never does.
         """
-        stored = await self._store.get(account, Operation, operation_id)
-        if stored is None or not await self._due_or_rewoken(account, stored.document):
-            return
-        held = _Held(stored)
         try:
+            stored = await self._store.get(account, Operation, operation_id)
+            if stored is None or not await self._due_or_rewoken(account, stored.document):
+                return
+            held = _Held(stored)
             await self._extend_lease(account, held)
             await self._run_step(account, held)
         except PreconditionFailed:
             _logger.info("operation %s: another worker has it, or has ended it", operation_id)
+        except ServiceError as error:
+            if not error.retryable:
+                raise
+            _logger.warning("operation %s: left to the sweep: %s", operation_id, error.message)
 
     async def close(self, account: Account, operation_id: str) -> None:
         """End an operation that redelivery gave up on, with the cause that was recorded; harmless when it has ended."""

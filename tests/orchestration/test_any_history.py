@@ -74,7 +74,7 @@ class FaultyWorld(World):
         due, account, operation_id = wake_up
         self.clock.advance(max(due - self.clock.now(), timedelta(0)))
         self.workers += 1
-        with contextlib.suppress(Killed, Unavailable):
+        with contextlib.suppress(Killed):
             await self.worker(f"worker {self.workers}").run(account, operation_id)
 
     async def happens(self, event: str) -> None:
@@ -100,6 +100,17 @@ class FaultyWorld(World):
             self.clock.advance(timedelta(seconds=30))
             await self.engine.sweep(ACCOUNT)
             await self.settle()
+
+
+async def test_a_store_that_is_away_costs_no_delivery_and_the_sweep_goes_on_from_there():
+    world = FaultyWorld()
+    operation = await world.building(await world.manifest())
+    for _ in range(10):
+        world.store.faults = ["away"] * 10
+        await world.worker("anybody").run(ACCOUNT, operation.id)
+    assert (await world.operation(operation)).state is State.NOT_STARTED
+    await world.recover()
+    assert (await world.operation(operation)).state is State.SUCCEEDED
 
 
 @given(st.lists(EVENTS, max_size=40))
