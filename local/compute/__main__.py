@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import override
 
+from local import logs
 from local.compute.limits import Limits
 from local.compute.serving import Options, StateInUse, serving
-from local.host import logs
 
 TOKEN = "SLIPWAY_LOCAL_COMPUTE_TOKEN"  # noqa: S105  the name of the setting
 EXIT_WITH_PARENT = "SLIPWAY_EXIT_WITH_PARENT"

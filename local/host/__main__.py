@@ -8,7 +8,7 @@ from pathlib import Path
 
 from uvicorn.loops.auto import auto_loop_factory
 
-from local.host import logs
+from local import logs
 from local.host.refusal import Refused
 from local.host.serving import Options, serve
 
