@@ -15,10 +15,11 @@ from typing import Any
 import httpx
 
 from local.azurite.server import free_ports
-from local.demo.client import Client, DemoFailed, Uploads, check
+from local.demo.client import Client, DemoFailed, check
 from local.demo.training import DRIVER, Trained, accuracy, train
 from local.home import Home, StackError
 from local.stack import REPOSITORY, Running, running_stack
+from local.upload import Uploads
 
 
 class Narrator:
@@ -138,7 +139,7 @@ async def main_job(running: Running, narrator: Narrator) -> None:
     """The whole road. Raises DemoFailed."""
     first, second = await asyncio.to_thread(lambda: (train(trees=3), train(trees=60)))
     narrator.tell(f"trained two models on digits: accuracy {first.accuracy:.4f} and {second.accuracy:.4f} on held-out rows")
-    client, uploads = Client(running), Uploads(running)
+    client, uploads = Client(running), Uploads(running.blob_connection_string, running.blob_endpoint)
     async with client.http:
         service = await create(client, await build(client, uploads, first, narrator))
         narrator.tell(f"service {service['name']} is {service['state']} at {service['scoringUri']}")

@@ -1,20 +1,14 @@
-"""A caller of the API, as any HTTP client is, and the blobs it keeps what it registers in."""
+"""A caller of the API, as any HTTP client is."""
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import httpx
-from azure.storage.blob import BlobSasPermissions, generate_blob_sas
-from azure.storage.blob.aio import BlobServiceClient
 
-from local.azurite.server import ACCOUNT, KEY
 from local.stack import Running
 
 API_VERSION = "2017-09-01-preview"
-CONTAINER = "demo"
 
 
 class DemoFailed(Exception):
@@ -58,28 +52,3 @@ class Client:
     async def score(self, uri: str, key: str, rows: list[list[float]]) -> httpx.Response:
         """Ask the service."""
         return await self.http.post(uri, json={"rows": rows}, headers={"Authorization": f"Bearer {key}"})
-
-
-class Uploads:
-    """Blobs with shared-access signatures: where clients keep what they register."""
-
-    def __init__(self, running: Running) -> None:
-        self._running = running
-
-    async def put(self, name: str, content: bytes) -> str:
-        """Upload under a folder of its own; a URL that reads it for an hour."""
-        path = f"{uuid4().hex}/{name}"
-        async with BlobServiceClient.from_connection_string(self._running.blob_connection_string) as service:
-            container = service.get_container_client(CONTAINER)
-            if not await container.exists():
-                await container.create_container()
-            await container.upload_blob(path, content)
-        signature = generate_blob_sas(
-            ACCOUNT,
-            CONTAINER,
-            path,
-            account_key=KEY,
-            permission=BlobSasPermissions(read=True),
-            expiry=datetime.now(UTC) + timedelta(hours=1),
-        )
-        return f"{self._running.blob_endpoint}/{CONTAINER}/{path}?{signature}"
