@@ -1,5 +1,7 @@
 """Reading one resource, where its absence is an answer of its own."""
 
+from typing import NoReturn
+
 from shared.domain.accounts import Account
 from shared.domain.documents import Document, Stored
 from shared.domain.errors import Detail, InvalidRequest, NotFound
@@ -8,10 +10,12 @@ from shared.domain.ports import Store
 
 async def found[D: Document](store: Store, account: Account, kind: type[D], identifier: str) -> Stored[D]:
     """The resource that a path names; raises NotFound."""
-    stored = await store.get(account, kind, identifier)
-    if stored is None:
-        raise NotFound(f"There is no {kind.kind} {identifier} in this account.", code=f"{kind.kind.capitalize()}NotFound")
-    return stored
+    return await store.get(account, kind, identifier) or missing(kind, identifier)
+
+
+def missing(kind: type[Document], identifier: str) -> NoReturn:
+    """Raises NotFound for that resource."""
+    raise NotFound(f"There is no {kind.kind} {identifier} in this account.", code=f"{kind.kind.capitalize()}NotFound")
 
 
 async def referred[D: Document](store: Store, account: Account, kind: type[D], field: str, identifier: str) -> Stored[D]:

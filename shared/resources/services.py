@@ -22,7 +22,7 @@ from shared.domain.services import (
     ServiceSettings,
     ServiceUpdateRequest,
 )
-from shared.resources.found import found, referred
+from shared.resources.found import found, missing, referred
 from shared.resources.keys import KeyRing
 from shared.resources.operations import DELETE_SERVICE, DEPLOY_SERVICE, Operations, accepted
 
@@ -129,16 +129,14 @@ class Services:
 
     async def keys(self, account: Account, identifier: str) -> AuthKeys:
         """Both keys; raises NotFound."""
-        await found(self._store, account, Service, identifier)
-        generations = await found(self._store, account, KeyGenerations, identifier)
-        return self._key_ring.keys(account, generations.document)
+        return self._key_ring.keys(account, (await self._generations(account, identifier)).document)
 
     async def regenerate_key(self, account: Account, identifier: str, key_type: KeyType) -> AuthKeys:
         """Make one key anew; the old one is refused from the moment this returns."""
         service = await self.get(account, identifier)
         compute = self._computes.find(service.compute_resource.id, field="computeResource.id")
         while True:
-            stored = await found(self._store, account, KeyGenerations, identifier)
+            stored = await self._generations(account, identifier)
             generations = stored.document.regenerated(key_type)
             try:
                 await self._store.commit(account, [Replace(stored, generations)])
@@ -147,6 +145,11 @@ class Services:
             keys = self._key_ring.keys(account, generations)
             await compute.ensure_keys(identifier, keys)
             return keys
+
+    async def _generations(self, account: Account, identifier: str) -> Stored[KeyGenerations]:
+        """They are there as long as the service is; raises NotFound."""
+        stored = await self._store.get(account, KeyGenerations, identifier)
+        return stored or missing(Service, identifier)
 
     async def _built_image(self, account: Account, image_id: str) -> Stored[Image]:
         stored = await referred(self._store, account, Image, "imageId", image_id)
