@@ -16,7 +16,7 @@ from azure.core import MatchConditions
 from azure.data.tables import UpdateMode
 from azure.data.tables.aio import TableClient
 
-from bench.measures import at_least, at_most, milliseconds, noted
+from bench.reporting.measures import at_least, at_most, milliseconds, noted
 from local.azurite.server import free_ports
 from local.home import Home
 from local.stack import SUBSCRIPTION, Running, running_stack
