@@ -3,6 +3,7 @@
 import http.client
 import socket
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 """The emulator's one account and its published key: they protect nothing, and loopback is all that reaches them."""
 _READY_SECONDS = 30.0
+_REPOSITORY = Path(__file__).parent.parent.parent
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class AzuriteAddress:
 
 
 class Azurite:
-    """A running Azurite with nothing kept, for tests and benchmarks; use as a context manager."""
+    """A running Azurite with nothing kept, for tests and benchmarks; use as a context manager. It ends when we do."""
 
     def __init__(self) -> None:
         self.address = AzuriteAddress(*free_ports(3))
@@ -67,7 +69,8 @@ class Azurite:
 
     def __enter__(self) -> Self:
         ensure_installed()
-        self._process = subprocess.Popen(self.address.command(None), stdout=subprocess.DEVNULL)
+        tethered = [sys.executable, "-m", "local.tether", *self.address.command(None)]
+        self._process = subprocess.Popen(tethered, cwd=_REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + _READY_SECONDS
         while not self.address.answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -81,8 +84,7 @@ class Azurite:
 
     def _stop(self) -> None:
         if self._process is not None:
-            self._process.terminate()
-            self._process.wait()
+            self._process.communicate()  # ends its standard input, and by that it
             self._process = None
 
 

@@ -1,13 +1,14 @@
 """Build logs on append blobs: written while a build runs, readable while it runs, by a URL that is good for a day."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from azure.core.exceptions import ResourceExistsError
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from shared.domain.accounts import Account
 from shared.domain.errors import ServiceError, foreign
@@ -17,6 +18,8 @@ from shared.storage.failures import opened, translated
 
 if TYPE_CHECKING:
     from azure.storage.blob.aio import BlobClient, BlobServiceClient
+
+_logger = logging.getLogger(__name__)
 
 CONTAINER = "build-logs"
 _FLUSH_SECONDS = 0.5
@@ -40,7 +43,7 @@ class _Buffer:
         lines = "".join(f"{now} {foreign(line, _LINE_LENGTH)}\n" for line in text.splitlines() or [""]).encode()
         with self._lock:
             if len(self._waiting) + len(lines) > _MOST_WAITING - 200:
-                self._lost += 1
+                self._lost += lines.count(b"\n")
             else:
                 self._waiting += lines
 
@@ -71,8 +74,7 @@ class BlobBuildLogs:
     async def writing(self, account: Account, image_id: str) -> AsyncIterator[BuildLog]:
         """That image's log, to add to; storage trouble loses lines, never the build."""
         buffer, finished = _Buffer(), asyncio.Event()
-        blob = await self._blob(account, image_id)
-        flushing = asyncio.create_task(_flush_while(blob, buffer, finished))
+        flushing = asyncio.create_task(self._flush_until(finished, buffer, _name(account, image_id)))
         try:
             yield buffer
         finally:
@@ -113,17 +115,35 @@ class BlobBuildLogs:
                 self._client = await opened(client, client.create_container(CONTAINER), "container")
             return self._client
 
-    async def _blob(self, account: Account, image_id: str) -> "BlobClient":
-        from azure.core import MatchConditions  # noqa: PLC0415
-        from azure.storage.blob import ContentSettings  # noqa: PLC0415
+    async def _flush_until(self, finished: asyncio.Event, buffer: _Buffer, name: str) -> None:
+        last = False
+        while not last:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FLUSH_SECONDS):
+                    await finished.wait()
+            last = finished.is_set()
+            try:
+                await self._flush(buffer, name)
+            except ServiceError as error:  # the lines wait in the buffer, and the build goes on
+                if last:
+                    _logger.warning("The build log %s lacks its last lines: %s", name, error)
 
-        blob = (await self._ready()).get_blob_client(CONTAINER, _name(account, image_id))
-        with translated("create log"), suppress(ResourceExistsError):
-            await blob.create_append_blob(
-                content_settings=ContentSettings(content_type="text/plain; charset=utf-8"),
-                match_condition=MatchConditions.IfMissing,
-            )
-        return blob
+    async def _flush(self, buffer: _Buffer, name: str) -> None:
+        while taken := buffer.take():
+            try:
+                await self._append(name, taken)
+            except ServiceError:
+                buffer.give_back(taken)
+                raise
+
+    async def _append(self, name: str, lines: bytes) -> None:
+        blob = (await self._ready()).get_blob_client(CONTAINER, name)
+        with translated("write log"):
+            try:
+                await blob.append_block(lines)
+            except ResourceNotFoundError:
+                await _create(blob)
+                await blob.append_block(lines)
 
     async def _delegation_key(self, now: datetime) -> Any:
         """A key that signs for the app's identity, kept until it is half spent."""
@@ -136,20 +156,13 @@ class BlobBuildLogs:
         return self._delegation[1]
 
 
-async def _flush_while(blob: "BlobClient", buffer: _Buffer, finished: asyncio.Event) -> None:
-    last = False
-    while not last:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_FLUSH_SECONDS):
-                await finished.wait()
-        last = finished.is_set()
-        while taken := buffer.take():
-            try:
-                with translated("write log"):
-                    await blob.append_block(taken)
-            except ServiceError:
-                buffer.give_back(taken)
-                break
+async def _create(blob: "BlobClient") -> None:
+    from azure.core import MatchConditions  # noqa: PLC0415
+    from azure.storage.blob import ContentSettings  # noqa: PLC0415
+
+    text = ContentSettings(content_type="text/plain; charset=utf-8")
+    with suppress(ResourceExistsError):
+        await blob.create_append_blob(content_settings=text, match_condition=MatchConditions.IfMissing)
 
 
 def _name(account: Account, image_id: str) -> str:

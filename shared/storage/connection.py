@@ -4,7 +4,7 @@ Source: the Functions host's own settings, `AzureWebJobsStorage` and `AzureWebJo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ _DEVELOPMENT = (
 )
 """The emulator on its usual ports, with its published key."""
 _CONNECTIONS = 64
+_CONNECT_SECONDS = 10
+_READ_SECONDS = 60
+"""Twice what a storage service allows itself; the transport's own five minutes would hang a caller."""
 _IDLE_SECONDS = 4.0
 """Below the five seconds after which Azurite closes an idle connection."""
 
@@ -40,7 +43,7 @@ class StorageConnection:
     table: str
     queue: str
     blob: str
-    key: str | None
+    key: str | None = field(repr=False)
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, str]) -> "StorageConnection":
@@ -86,4 +89,4 @@ def transport() -> Any:
 
     connector = aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_IDLE_SECONDS)
     session = aiohttp.ClientSession(connector=connector, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())
-    return AioHttpTransport(session=session)
+    return AioHttpTransport(session=session, connection_timeout=_CONNECT_SECONDS, read_timeout=_READ_SECONDS)

@@ -24,6 +24,7 @@ from shared.domain.documents import (
 )
 from shared.domain.errors import Conflict, PreconditionFailed, foreign
 from shared.domain.ports import BuildLog, Clock
+from shared.storage.rows import rows_of
 
 type _Key = tuple[str, str, str]
 
@@ -59,6 +60,7 @@ class MemoryStore:
 
     async def commit(self, account: Account, changes: Sequence[Change]) -> Sequence[Stored[Document]]:
         """All of the changes, or none."""
+        rows_of(changes)  # raises TooLarge, by the limits of the real one
         for change in changes:
             self._check(account, change)
         written = [self._apply(account, change) for change in changes]

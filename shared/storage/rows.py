@@ -5,10 +5,12 @@ each of its terms, `kind-by-name:value:complement`. Every row carries the docume
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import count, takewhile
 
 from shared.domain.documents import (
     Change,
@@ -88,14 +90,14 @@ def encode(document: Document) -> dict[str, str]:
 
 def decode[D: Document](kind: type[D], properties: Mapping[str, object]) -> D:
     """The document in a row."""
-    chunks = sorted((int(name[1:]), str(value)) for name, value in properties.items() if re.fullmatch(r"d\d+", name))
-    return kind.model_validate_json("".join(chunk for _, chunk in chunks))
+    names = takewhile(properties.__contains__, (f"d{number}" for number in count()))
+    return kind.model_validate_json("".join(str(properties[name]) for name in names))
 
 
 def rows_of(changes: Sequence[Change]) -> list[Row]:
     """The writes of a transaction; raises TooLarge when they do not fit one."""
     rows = [row for change in changes for row in _rows(change)]
-    size = sum(_ROW_OVERHEAD + sum(len(value.encode()) for value in row.properties.values()) for row in rows)
+    size = sum(_ROW_OVERHEAD + sum(len(json.dumps(value)) for value in row.properties.values()) for row in rows)
     if len(rows) > MOST_ROWS or size > MOST_TRANSACTION_BYTES:
         raise TooLarge(f"The change needs {len(rows)} rows and {size} bytes; a transaction holds 100 rows and 4 MiB.")
     return rows
@@ -149,6 +151,6 @@ def _index_keys(document: Document) -> list[str]:
 
 
 def _escape(text: str) -> str:
-    """Safe in a row key, bounded, and never alike for two texts: odd characters as `=XX`, long texts by their digest."""
+    """Safe in a row key, bounded, and never alike for two texts: odd characters as `=XX`, a long text as `==` and digest."""
     escaped = _PLAIN.sub(lambda match: "".join(f"={byte:02X}" for byte in match[0].encode()), text)
-    return escaped if len(escaped) <= _LONGEST_VALUE else f"={hashlib.sha256(text.encode()).hexdigest()}"
+    return escaped if len(escaped) <= _LONGEST_VALUE else f"=={hashlib.sha256(text.encode()).hexdigest()}"

@@ -12,7 +12,7 @@ from azure.data.tables.aio import TableClient
 
 from shared.domain.accounts import Account
 from shared.domain.documents import Change, Document, Held, Insert, Page, Release, Replace, Stored
-from shared.domain.errors import Conflict, PreconditionFailed, ServiceError
+from shared.domain.errors import Conflict, PreconditionFailed, ServiceError, TooLarge
 from shared.domain.ids import complement
 from shared.storage.connection import StorageConnection, transport
 from shared.storage.failures import opened, translated
@@ -70,14 +70,8 @@ class TableStore:
 
     async def commit(self, account: Account, changes: Sequence[Change]) -> Sequence[Stored[Document]]:
         """All of the changes, or none; the documents inserted and replaced come back as they are stored now."""
-        present = await self._without_idle_releases(account, changes)
-        rows = rows_of(present)
-        client = await self._ready()
-        with translated("commit"):
-            try:
-                answers = await client.submit_transaction([_operation(account, row) for row in rows], **_NO_RETRY)
-            except TableTransactionError as error:
-                raise _refusal(error, rows) from error
+        rows = rows_of(await self._without_idle_releases(account, changes))
+        answers = await self._submitted(account, rows) if rows else []
         etags = {row.key: answer["etag"] for row, answer in zip(rows, answers, strict=True) if "etag" in answer}
         documents = [change.document if isinstance(change, Insert) else change.new for change in changes if _writes(change)]
         return [Stored(document, etags[document_key(type(document), document.id)]) for document in documents]
@@ -105,6 +99,17 @@ class TableStore:
                 return await client.get_entity(account.scope, key)
             except ResourceNotFoundError:
                 return None
+
+    async def _submitted(self, account: Account, rows: Sequence[Row]) -> Sequence[Mapping[str, Any]]:
+        client = await self._ready()
+        with translated("commit"):
+            try:
+                return await client.submit_transaction([_operation(account, row) for row in rows], **_NO_RETRY)
+            except TableTransactionError as error:
+                refusal = _refusal(error, rows)
+                if refusal is None:
+                    raise
+                raise refusal from error
 
     async def _scan[D: Document](
         self, account: Account, kind: type[D], start: str, end: str, size: int
@@ -155,11 +160,17 @@ def _operation(account: Account, row: Row) -> tuple[str, dict[str, str], dict[st
             return "update", entity, {"mode": UpdateMode.MERGE}
 
 
-def _refusal(error: TableTransactionError, rows: Sequence[Row]) -> ServiceError | TableTransactionError:
-    """Branches on the status: an error code is absent on a duplicate insert under Azurite."""
-    key = rows[error.index].key if error.index < len(rows) else ""
-    if error.status_code == 409 or (error.status_code == 412 and key.startswith(claim_key(""))):
-        return Conflict(f"The row {key} is taken.")
-    if error.status_code in (404, 412):
-        return PreconditionFailed(f"The row {key} has changed or gone.")
-    return error
+def _refusal(error: TableTransactionError, rows: Sequence[Row]) -> ServiceError | None:
+    """What the port says for it, None for what is no answer to these rows. The status decides: it is always there."""
+    row = rows[error.index] if error.index < len(rows) else rows[0]
+    reclaimed = row.write is Write.UPDATE and row.key.startswith(claim_key(""))
+    match error.status_code:
+        case 409:
+            return Conflict(f"The row {row.key} is taken.")
+        case 404 | 412 if reclaimed:
+            return Conflict(f"The row {row.key} has changed or gone.")
+        case 404 | 412:
+            return PreconditionFailed(f"The row {row.key} has changed or gone.")
+        case 413:
+            return TooLarge("The change is larger than a transaction can be, 4 MiB.")
+    return None

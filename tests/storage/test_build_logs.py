@@ -1,43 +1,56 @@
+"""The promises of the port BuildLogs, kept by the twin and by append blobs alike; and what only blobs can show."""
+
 import asyncio
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import httpx
 import pytest
 
 from shared.domain.accounts import Account
+from shared.domain.ports import BuildLogs
 from shared.storage.blobs import BlobBuildLogs
 from shared.storage.connection import StorageConnection
+from shared.storage.memory import MemoryBuildLogs
 from tests.waiting import until
 
 ACCOUNT = Account("Sub", "Group #1", "local")
 
 
 @pytest.fixture
-async def logs(azurite):
+async def blobs(azurite) -> AsyncIterator[BlobBuildLogs]:
     made = BlobBuildLogs(StorageConnection.from_settings({"AzureWebJobsStorage": azurite.connection_string}))
     yield made
     await made.close()
 
 
-async def read(address: str) -> httpx.Response:
+@pytest.fixture(params=["twin", "blobs"])
+def logs(request, blobs) -> BuildLogs:
+    return blobs if request.param == "blobs" else MemoryBuildLogs()
+
+
+async def fetched(address: str) -> httpx.Response:
     async with httpx.AsyncClient() as client:
         return await client.get(address)
 
 
-async def test_a_log_can_be_read_by_its_address_while_it_is_written(logs):
+async def read(logs: BuildLogs, image_id: str) -> str:
+    if isinstance(logs, MemoryBuildLogs):
+        return logs.text(ACCOUNT, image_id)
+    return (await fetched(await logs.address(ACCOUNT, image_id))).text
+
+
+async def test_a_log_can_be_read_while_it_is_written(logs):
     image_id = str(uuid4())
     async with logs.writing(ACCOUNT, image_id) as log:
         log.line("fetched model.pkl")
-        address = await logs.address(ACCOUNT, image_id)
 
         async def arrived() -> bool:
-            return "fetched model.pkl" in (await read(address)).text
+            return "fetched model.pkl" in await read(logs, image_id)
 
         await until(arrived)
         log.line("pushed")
-    answer = await read(address)
-    assert answer.text.splitlines()[-1].endswith(" pushed")
-    assert answer.headers["content-type"].startswith("text/plain")
+    assert (await read(logs, image_id)).splitlines()[-1].endswith("pushed")
 
 
 async def test_a_step_that_runs_again_adds_to_the_log(logs):
@@ -45,34 +58,59 @@ async def test_a_step_that_runs_again_adds_to_the_log(logs):
     for attempt in ("first", "second"):
         async with logs.writing(ACCOUNT, image_id) as log:
             await asyncio.to_thread(log.line, attempt)
-    lines = (await read(await logs.address(ACCOUNT, image_id))).text.splitlines()
+    lines = (await read(logs, image_id)).splitlines()
     assert [line.split()[-1] for line in lines] == ["first", "second"]
-
-
-async def test_the_log_cannot_be_read_without_the_signature(logs):
-    image_id = str(uuid4())
-    async with logs.writing(ACCOUNT, image_id) as log:
-        log.line("x")
-    address = await logs.address(ACCOUNT, image_id)
-    assert (await read(address.partition("?")[0])).status_code in (403, 404)
-    assert (await read(address.replace("sp=r", "sp=rw"))).status_code == 403
 
 
 async def test_a_signed_url_in_a_line_loses_its_signature(logs):
     image_id = str(uuid4())
     async with logs.writing(ACCOUNT, image_id) as log:
         log.line("fetching http://store/model.pkl?sig=SECRET&se=2030 failed")
-    text = (await read(await logs.address(ACCOUNT, image_id))).text
+    text = await read(logs, image_id)
     assert "http://store/model.pkl" in text
     assert "SECRET" not in text
 
 
-async def test_more_lines_than_one_append_takes_are_all_there_or_counted(logs):
+async def test_what_was_said_before_a_failure_is_in_the_log(logs):
     image_id = str(uuid4())
-    async with logs.writing(ACCOUNT, image_id) as log:
-        for number in range(3000):
-            log.line(f"{number} " + "x" * 1900)
-    text = (await read(await logs.address(ACCOUNT, image_id))).text
-    kept = sum(line.endswith("x") for line in text.splitlines())
-    (lost,) = [int(line.split()[1]) for line in text.splitlines() if line.startswith("…")] or [0]
+
+    async def failing_build() -> None:
+        async with logs.writing(ACCOUNT, image_id) as log:
+            log.line("no wheel for this platform")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await failing_build()
+    assert "no wheel for this platform" in await read(logs, image_id)
+
+
+async def test_the_address_answers_plain_text(blobs):
+    image_id = str(uuid4())
+    async with blobs.writing(ACCOUNT, image_id) as log:
+        log.line("naïve")
+    answer = await fetched(await blobs.address(ACCOUNT, image_id))
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.text.endswith(" naïve\n")
+
+
+async def test_the_log_cannot_be_read_without_the_signature_nor_written_with_it(blobs):
+    image_id = str(uuid4())
+    async with blobs.writing(ACCOUNT, image_id) as log:
+        log.line("x")
+    address = await blobs.address(ACCOUNT, image_id)
+    assert (await fetched(address.partition("?")[0])).status_code in (403, 404)
+    assert (await fetched(address.replace("sp=r", "sp=rw"))).status_code == 403
+    async with httpx.AsyncClient() as client:
+        assert (await client.delete(address)).status_code == 403
+
+
+async def test_more_lines_than_the_buffer_takes_are_all_there_or_counted(blobs):
+    image_id = str(uuid4())
+    async with blobs.writing(ACCOUNT, image_id) as log:
+        for number in range(1500):
+            log.line(f"{number} " + "x" * 1900 + f"\n{number} again " + "x" * 1900)
+    lines = (await read(blobs, image_id)).splitlines()
+    kept = sum(line.endswith("x") for line in lines)
+    (lost,) = [int(line.split()[1]) for line in lines if line.startswith("…")]
+    assert lost > 0
     assert kept + lost == 3000

@@ -108,9 +108,20 @@ async def test_a_claim_that_has_moved_on_conflicts(store, account):
     assert await store.get(account, Model, document.id) is None
 
 
+async def test_a_claim_that_is_gone_conflicts_wherever_it_stands_in_a_commit(store, account):
+    await store.commit(account, [Claim("version", "1")])
+    held = await store.held(account, "version")
+    await store.commit(account, [Release("version")])
+    for changes in ([Reclaim(held, "2"), Insert(model())], [Insert(model()), Reclaim(held, "2")]):
+        with pytest.raises(Conflict):
+            await store.commit(account, changes)
+    assert await all_pages(store, account, 10) == []
+
+
 async def test_a_release_is_harmless_when_nothing_is_held(store, account):
     await store.commit(account, [Release("name"), Claim("other", "x")])
     await store.commit(account, [Release("other"), Claim("name", "y")])
+    assert await store.commit(account, [Release("other")]) == []
     assert await store.held(account, "other") is None
     assert (await store.held(account, "name")).value == "y"
 
@@ -206,17 +217,16 @@ async def test_pages_of_any_size_hold_all_that_fits_once_newest_first(store, dat
         assert await all_pages(store, account, data.draw(st.integers(1, 5)), **filters) == fitting
 
 
-async def test_more_than_a_transaction_or_a_row_holds_is_refused(azurite, account):
-    connection = StorageConnection.from_settings({"AzureWebJobsStorage": azurite.connection_string})
-    tables = TableStore(connection, f"t{uuid4().hex}")
+async def test_more_than_a_transaction_or_a_row_holds_is_refused_and_nothing_of_it_is_there(store, account):
+    await store.commit(account, [Claim(f"fits-{number}", "x") for number in range(100)])
     with pytest.raises(TooLarge, match="101 rows"):
-        await tables.commit(account, [Claim(str(number), "x") for number in range(101)])
+        await store.commit(account, [Claim(str(number), "x") for number in range(101)])
     with pytest.raises(TooLarge, match="1 MiB"):
-        await tables.commit(
-            account,
-            [Insert(model().but(url="http://store/" + "x" * 4000).model_copy(update={"description": "x" * 520_000}))],
-        )
-    await tables.close()
+        await store.commit(account, [Claim("row", "x"), Insert(model().model_copy(update={"description": "x" * 520_000}))])
+    large = [Insert(model().model_copy(update={"description": "x" * 500_000})) for _ in range(5)]
+    with pytest.raises(TooLarge, match="4 MiB"):
+        await store.commit(account, [Claim("transaction", "x"), *large])
+    assert [await store.held(account, key) for key in ("0", "row", "transaction")] == [None, None, None]
 
 
 async def test_storage_that_is_away_is_unavailable():
