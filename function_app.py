@@ -2,8 +2,8 @@
 
 import azure.functions as func
 
-from functions import deployments, description, images, manifests, models, operations, queues, services, timers
+from functions import commands, deployments, description, images, manifests, models, operations, queues, services, timers
 
 app = func.FunctionApp()
-for module in (models, manifests, images, services, deployments, operations, description, queues, timers):
+for module in (models, manifests, images, services, deployments, operations, description, queues, commands, timers):
     app.register_functions(module.blueprint)

@@ -7,10 +7,11 @@ from shared.domain.images import Image
 from shared.domain.manifests import Manifest
 from shared.domain.models import Model
 from shared.domain.operations import AsyncOperationStatus, Operation, OperationType
-from shared.domain.services import Service, ServiceResponse
+from shared.domain.services import ServiceResponse
 from shared.domain.wire import Wire
 
 _RESOURCES = {OperationType.IMAGE: "images", OperationType.SERVICE: "services"}
+_MADE = {"serviceId": "services", "imageId": "images", "manifestId": "manifests", "modelId": "models"}
 
 
 class PaginatedModelList(Wire):
@@ -45,22 +46,11 @@ class DeploymentList(RootModel[tuple[Deployment, ...]]):
     """Deployments: not paged, a bare array."""
 
 
-def service_response(service: Service) -> ServiceResponse:
-    """A service as its callers see it."""
-    return ServiceResponse(
-        **service.settings.__dict__,
-        id=service.id,
-        name=service.name,
-        created_at=service.created_at,
-        updated_at=service.updated_at,
-        image=service.image,
-        manifest=service.image.manifest,
-        models=service.models,
-        compute_resource=service.compute_resource,
-        scoring_uri=service.scoring_uri,
-        state=service.state,
-        error=service.error,
-    )
+class PaginatedOperationList(Wire):
+    """A page of operations."""
+
+    value: tuple[AsyncOperationStatus, ...]
+    next_link: str | None = None
 
 
 def operation_status(operation: Operation, account_url: str) -> AsyncOperationStatus:
@@ -71,7 +61,18 @@ def operation_status(operation: Operation, account_url: str) -> AsyncOperationSt
         state=operation.state,
         created_time=operation.created_time,
         end_time=operation.end_time,
-        resource_location=f"{account_url}/{_RESOURCES[operation.operation_type]}/{operation.resource_id}",
+        resource_location=f"{account_url}/{_resource_path(operation)}",
+        percent_complete=operation.percent_complete,
+        steps=operation.steps,
         waiting_for=operation.waiting_for,
+        cancel_requested=operation.cancel_requested,
         error=operation.error,
     )
+
+
+def _resource_path(operation: Operation) -> str:
+    """Of a pipeline, the last thing that it made; itself while there is none."""
+    if operation.operation_type is not OperationType.PIPELINE:
+        return f"{_RESOURCES[operation.operation_type]}/{operation.resource_id}"
+    made = (f"{path}/{operation.checkpoint[key]}" for key, path in _MADE.items() if key in operation.checkpoint)
+    return next(made, f"operations/{operation.id}")

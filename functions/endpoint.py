@@ -13,13 +13,18 @@ from uuid import uuid4
 import azure.functions as func
 from pydantic import BaseModel
 
+from functions.repeating import repeatable, result_header
 from shared.bootstrap import Slipway, slipway
 from shared.domain.accounts import Account
+from shared.domain.documents import Document
 from shared.domain.errors import InvalidRequest, NotFound, OperationInProgress, ServiceError, foreign
 from shared.domain.ids import canonical
 from shared.domain.operations import ErrorDetail, ErrorResponse, Operation
+from shared.domain.tracing import valid_trace_parent
 from shared.domain.wire import Wire, parse
 from shared.identity.roles import Role, require
+from shared.resources.repeatability import Once, Repeatable
+from shared.resources.tags import ExpectedTags
 
 API_VERSIONS = ("2017-09-01-preview",)
 ACCOUNT_ROUTE = "subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/accounts/{accountName}"
@@ -48,6 +53,16 @@ class Call:
     account_url: str
     """The account's base URL, as this caller reaches it."""
     request: func.HttpRequest
+    repeatable: Repeatable | None
+
+    async def once[D: Document](self, kind: type[D], act: Callable[[Once], Awaitable[D]]) -> D:
+        """What came of this request when it was first carried out, which may be now."""
+        return await self.slipway.requests.once(self.account, self.repeatable, kind, act)
+
+    @property
+    def expected(self) -> ExpectedTags:
+        """The tags of which the resource must have one; raises InvalidRequest."""
+        return ExpectedTags.parse(self.request.headers.get("If-Match"))
 
     @property
     def id(self) -> str:
@@ -121,7 +136,9 @@ def endpoint(
         ROUTES.append(route)
 
         async def serve(req: func.HttpRequest) -> func.HttpResponse:
-            return await _served(route, handler, req)
+            parent = valid_trace_parent(req.headers.get("traceparent"))
+            with slipway().telemetry.span(f"{method} {path}", parent):
+                return await _served(route, handler, req)
 
         serve.__name__ = serve.__qualname__ = name
         declare = blueprint.route(route=f"{ACCOUNT_ROUTE}/{path}", methods=[method], auth_level=func.AuthLevel.ANONYMOUS)
@@ -146,6 +163,7 @@ async def _served(route: Route, handler: Handler, request: func.HttpRequest) -> 
         reply = _refusal(
             ServiceError("The request could not be completed; the log knows more by its x-ms-request-id."), request
         )
+    headers.update(result_header(request, reply.status, reply.headers.get("x-ms-error-code")))
     return _response(reply, headers)
 
 
@@ -160,7 +178,7 @@ async def _admitted(route: Route, request: func.HttpRequest) -> Call:
     )
     if route.role is not None:
         _check_version(request.params.get("api-version"), optional=route.version_optional)
-    return Call(app, account, _account_url(request), request)
+    return Call(app, account, _account_url(request), request, repeatable(request, app.now()))
 
 
 def _check_version(given: str | None, *, optional: bool) -> None:

@@ -7,6 +7,7 @@ from functions.endpoint import Call, Reply, endpoint
 from functions.listing import listed
 from shared.domain.filters import ImageFilters
 from shared.domain.images import Image, ImageRequest
+from shared.domain.operations import Operation
 from shared.identity.roles import Role
 
 blueprint = func.Blueprint()
@@ -15,7 +16,8 @@ blueprint = func.Blueprint()
 @endpoint(blueprint, "POST", "images", role=Role.CONTRIBUTOR, takes=ImageRequest, answers={202: None})
 async def build_image(call: Call) -> Reply:
     """Build an image from a manifest; Operation-Location says where the build's state is shown."""
-    return call.accepted(await call.slipway.images.build(call.account, call.body(ImageRequest)))
+    request = call.body(ImageRequest)
+    return call.accepted(await call.once(Operation, lambda once: call.slipway.images.build(call.account, request, once)))
 
 
 @endpoint(blueprint, "GET", "images", filters=ImageFilters, paged=True, answers={200: PaginatedImageList})

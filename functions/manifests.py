@@ -15,7 +15,8 @@ blueprint = func.Blueprint()
 @endpoint(blueprint, "POST", "manifests", role=Role.CONTRIBUTOR, takes=ManifestRequest, answers={200: Manifest})
 async def register_manifest(call: Call) -> Reply:
     """Register a manifest: a driver program, the registered models it uses and all its dependencies."""
-    return Reply(200, await call.slipway.manifests.register(call.account, call.body(ManifestRequest)))
+    request = call.body(ManifestRequest)
+    return Reply(200, await call.once(Manifest, lambda once: call.slipway.manifests.register(call.account, request, once)))
 
 
 @endpoint(blueprint, "GET", "manifests", filters=ManifestFilters, paged=True, answers={200: PaginatedManifestList})

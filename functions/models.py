@@ -15,7 +15,8 @@ blueprint = func.Blueprint()
 @endpoint(blueprint, "POST", "models", role=Role.CONTRIBUTOR, takes=ModelRequest, answers={200: Model})
 async def register_model(call: Call) -> Reply:
     """Register a model; a second registration under one name makes a new version with a new id."""
-    return Reply(200, await call.slipway.models.register(call.account, call.body(ModelRequest)))
+    request = call.body(ModelRequest)
+    return Reply(200, await call.once(Model, lambda once: call.slipway.models.register(call.account, request, once)))
 
 
 @endpoint(blueprint, "GET", "models", filters=ModelFilters, paged=True, answers={200: PaginatedModelList})

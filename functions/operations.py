@@ -1,16 +1,44 @@
-"""HTTP functions of operations: api.md, 19."""
+"""HTTP functions of operations: api.md, 19; listing and cancelling are extensions of it."""
+
+import math
 
 import azure.functions as func
 
-from functions.answers import operation_status
+from functions.answers import PaginatedOperationList, operation_status
 from functions.endpoint import Call, Reply, endpoint
-from shared.domain.operations import AsyncOperationStatus
+from functions.listing import listed
+from shared.domain.filters import OperationFilters
+from shared.domain.operations import AsyncOperationStatus, Operation
+from shared.identity.roles import Role
 
 blueprint = func.Blueprint()
+
+_LONGEST_PAUSE = 15
+
+
+@endpoint(blueprint, "GET", "operations", filters=OperationFilters, paged=True, answers={200: PaginatedOperationList})
+async def list_operations(call: Call) -> Reply:
+    """List the account's operations, newest first, in pages."""
+    page = await listed(call, "operations", OperationFilters, call.slipway.operations.page)
+    shown = tuple(operation_status(operation, call.account_url) for operation in page.items)
+    return Reply(200, PaginatedOperationList(value=shown, next_link=page.next_link))
 
 
 @endpoint(blueprint, "GET", "operations/{id}", version_optional=True, answers={200: AsyncOperationStatus})
 async def get_operation(call: Call) -> Reply:
     """The state of an asynchronous operation; alone among the endpoints, takes a missing api-version as the newest."""
     operation = await call.slipway.operations.get(call.account, call.id)
-    return Reply(200, operation_status(operation, call.account_url))
+    return Reply(200, operation_status(operation, call.account_url), _when_to_look_again(call, operation))
+
+
+@endpoint(blueprint, "POST", "operations/{id}/cancel", role=Role.CONTRIBUTOR, answers={202: None})
+async def cancel_operation(call: Call) -> Reply:
+    """Give an operation up: it is Cancelled as soon as the step in hand allows, and what it did is taken back."""
+    return call.accepted(await call.slipway.operations.cancel(call.account, call.id))
+
+
+def _when_to_look_again(call: Call, operation: Operation) -> dict[str, str]:
+    if operation.state.terminal:
+        return {}
+    pause = (operation.not_before - call.slipway.now()).total_seconds()
+    return {"Retry-After": str(min(max(math.ceil(pause), 1), _LONGEST_PAUSE))}

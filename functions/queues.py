@@ -5,8 +5,8 @@ import logging
 import azure.functions as func
 
 from shared.bootstrap import slipway
-from shared.domain.errors import InvalidRequest
-from shared.storage.queues import WAKE_UPS, parse_wake_up
+from shared.domain.errors import InvalidRequest, ServiceError
+from shared.storage.queues import OUTBOX, WAKE_UPS, parse_outbox_wake_up, parse_wake_up
 
 _logger = logging.getLogger(__name__)
 
@@ -17,8 +17,21 @@ blueprint = func.Blueprint()
 @blueprint.queue_trigger(arg_name="message", queue_name=WAKE_UPS, connection="AzureWebJobsStorage")
 async def run_operation(message: func.QueueMessage) -> None:
     """Run the step that is due of the operation that the wake-up names."""
-    account, operation_id = parse_wake_up(message.get_body())
-    await slipway().engine.run(account, operation_id)
+    wake_up = parse_wake_up(message.get_body())
+    with slipway().telemetry.span("run_operation", wake_up.trace_parent):
+        await slipway().engine.run(wake_up.account, wake_up.operation_id)
+
+
+@blueprint.function_name("publish_events")
+@blueprint.queue_trigger(arg_name="message", queue_name=OUTBOX, connection="AzureWebJobsStorage")
+async def publish_events(message: func.QueueMessage) -> None:
+    """Publish what waits in an account's outbox. What cannot be sent now waits there, and the timer asks again."""
+    account = parse_outbox_wake_up(message.get_body())
+    for publisher in slipway().publishers:
+        try:
+            await publisher.publish(account)
+        except ServiceError as error:
+            _logger.warning("outbox of %s: left to the timer: %s", account.name, error.message)
 
 
 @blueprint.function_name("close_operation")
@@ -26,8 +39,8 @@ async def run_operation(message: func.QueueMessage) -> None:
 async def close_operation(message: func.QueueMessage) -> None:
     """End the operation of a wake-up that failed too often, with the cause that was recorded; drop what never was one."""
     try:
-        account, operation_id = parse_wake_up(message.get_body())
+        wake_up = parse_wake_up(message.get_body())
     except InvalidRequest as garbled:
         _logger.error("message %s is dropped: %s", message.id, garbled.message)
         return
-    await slipway().engine.close(account, operation_id)
+    await slipway().engine.close(wake_up.account, wake_up.operation_id)

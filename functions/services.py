@@ -2,12 +2,14 @@
 
 import azure.functions as func
 
-from functions.answers import PaginatedServiceList, service_response
+from functions.answers import PaginatedServiceList
 from functions.endpoint import Call, Reply, endpoint
 from functions.listing import listed
 from shared.domain.filters import ServiceFilters
+from shared.domain.operations import Operation
 from shared.domain.services import (
     AuthKeys,
+    KeyGenerations,
     ServiceCreateRequest,
     ServiceRegenerateKeyRequest,
     ServiceResponse,
@@ -21,34 +23,40 @@ blueprint = func.Blueprint()
 @endpoint(blueprint, "POST", "services", role=Role.CONTRIBUTOR, takes=ServiceCreateRequest, answers={202: None})
 async def create_service(call: Call) -> Reply:
     """Create a web service from an image; Operation-Location says where its state is shown."""
-    return call.accepted(await call.slipway.services.create(call.account, call.body(ServiceCreateRequest)))
+    request = call.body(ServiceCreateRequest)
+    return call.accepted(await call.once(Operation, lambda once: call.slipway.services.create(call.account, request, once)))
 
 
 @endpoint(blueprint, "GET", "services", filters=ServiceFilters, paged=True, answers={200: PaginatedServiceList})
 async def list_services(call: Call) -> Reply:
     """List the account's services, newest first, in pages."""
     page = await listed(call, "services", ServiceFilters, call.slipway.services.page)
-    return Reply(
-        200, PaginatedServiceList(value=tuple(service_response(item) for item in page.items), next_link=page.next_link)
-    )
+    shown = tuple(service.shown() for service in page.items)
+    return Reply(200, PaginatedServiceList(value=shown, next_link=page.next_link))
 
 
 @endpoint(blueprint, "GET", "services/{id}", answers={200: ServiceResponse})
 async def get_service(call: Call) -> Reply:
-    """One service."""
-    return Reply(200, service_response(await call.slipway.services.get(call.account, call.id)))
+    """One service; its ETag tells whether what is shown has changed."""
+    service = await call.slipway.services.get(call.account, call.id)
+    return Reply(200, service.shown(), {"ETag": service.tag})
 
 
 @endpoint(blueprint, "PUT", "services/{id}", role=Role.CONTRIBUTOR, takes=ServiceUpdateRequest, answers={202: None})
 async def update_service(call: Call) -> Reply:
     """Update a service; what is absent in the body stays as it is, and calls are answered all the while."""
-    return call.accepted(await call.slipway.services.update(call.account, call.id, call.body(ServiceUpdateRequest)))
+    identifier, request, expected = call.id, call.body(ServiceUpdateRequest), call.expected
+    services = call.slipway.services
+    return call.accepted(
+        await call.once(Operation, lambda once: services.update(call.account, identifier, request, once, expected=expected))
+    )
 
 
 @endpoint(blueprint, "DELETE", "services/{id}", role=Role.CONTRIBUTOR, answers={200: None, 204: None})
 async def delete_service(call: Call) -> Reply:
     """Delete a service; it takes no calls from the moment this answers."""
-    return await call.deleted(call.slipway.services.delete)
+    expected = call.expected
+    return await call.deleted(lambda account, identifier: call.slipway.services.delete(account, identifier, expected))
 
 
 @endpoint(blueprint, "GET", "services/{id}/keys", role=Role.CONTRIBUTOR, answers={200: AuthKeys})
@@ -67,5 +75,9 @@ async def get_service_keys(call: Call) -> Reply:
 )
 async def regenerate_service_key(call: Call) -> Reply:
     """Make one key anew and return both; the old one is refused from then on."""
-    request = call.body(ServiceRegenerateKeyRequest)
-    return Reply(200, await call.slipway.services.regenerate_key(call.account, call.id, request.key_type))
+    identifier, request, services = call.id, call.body(ServiceRegenerateKeyRequest), call.slipway.services
+    generations = await call.once(
+        KeyGenerations, lambda once: services.regenerate_key(call.account, identifier, request.key_type, once)
+    )
+    await services.enforce_keys(call.account, identifier)
+    return Reply(200, services.keys_of(call.account, generations))

@@ -1,4 +1,4 @@
-"""Timer functions: the sweep, which finds what a lost wake-up left behind."""
+"""Timer functions: the sweep, which finds what a lost wake-up left behind, and retention."""
 
 import logging
 
@@ -19,3 +19,23 @@ async def sweep_operations(timer: func.TimerRequest) -> None:
         woken = await slipway().engine.sweep(account)
         if woken:
             _logger.info("sweep of %s woke %d operations%s", account.name, woken, ", late" if timer.past_due else "")
+
+
+@blueprint.function_name("sweep_outboxes")
+@blueprint.timer_trigger(arg_name="timer", schedule="15/30 * * * * *")
+async def sweep_outboxes(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the host gives it
+    """Publish what still waits in an outbox: its wake-up was lost, or its endpoint was away."""
+    for account in slipway().accounts:
+        for publisher in slipway().publishers:
+            if await publisher.waiting(account):
+                slipway().outbox_wake_ups.announce(account)
+
+
+@blueprint.function_name("remove_expired")
+@blueprint.timer_trigger(arg_name="timer", schedule="0 17 * * * *")
+async def remove_expired(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the host gives it
+    """Remove operations that ended long ago, and requests that will not come again."""
+    for account in slipway().accounts:
+        removed = await slipway().retention.remove(account)
+        if removed:
+            _logger.info("retention of %s removed %d documents", account.name, removed)

@@ -119,6 +119,7 @@ def _settings(home: Home, ports: Ports, azurite: AzuriteAddress, issuer: Issuer)
         "AzureWebJobsStorage": azurite.connection_string,
         "SLIPWAY_ACCOUNTS": f"{SUBSCRIPTION}/local/local",
         "SLIPWAY_SECRET": home.secret("secret"),
+        "SLIPWAY_COMMAND_ACCOUNTS": f"{SUBSCRIPTION}/local/local",
         "SLIPWAY_TOKEN_ISSUERS": issuer.signer.url,
         "SLIPWAY_TOKEN_AUDIENCES": AUDIENCE,
         "SLIPWAY_TOKEN_JWKS_URL": issuer.keys_url,

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import time
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path
@@ -11,7 +12,11 @@ from shared.compute.directory import ComputeDirectory
 from shared.compute.local_process import LocalProcessCompute
 from shared.domain.accounts import Account
 from shared.domain.errors import NotFound
-from shared.domain.ports import BuildLogs, Computes, ImageBuilder, Store, WakeUps
+from shared.domain.events import Event, WebhookEvent
+from shared.domain.plans import BUILD_IMAGE, DELETE_SERVICE, DEPLOY_SERVICE, RUN_PIPELINE
+from shared.domain.ports import NO_TELEMETRY, BuildLogs, Computes, EventSink, ImageBuilder, Store, Telemetry, WakeUps
+from shared.events.failures import CommandFailures
+from shared.events.sinks import EndpointSink, QueueSink
 from shared.identity.tokens import TokenVerifier
 from shared.images.builder import BuilderSettings, LayoutImageBuilder
 from shared.orchestration.build_image import BuildImage
@@ -19,18 +24,25 @@ from shared.orchestration.delete_service import DeleteService
 from shared.orchestration.deploy_service import DeployService
 from shared.orchestration.engine import Engine, Limits
 from shared.orchestration.outcome import Workflow
+from shared.orchestration.publisher import Publisher
+from shared.orchestration.run_pipeline import RunPipeline
+from shared.resources.announcing import AnnouncingStore
+from shared.resources.commands import Commands
 from shared.resources.deployments import Deployments
 from shared.resources.images import Images
 from shared.resources.keys import KeyRing
 from shared.resources.manifests import Manifests
 from shared.resources.models import Models
-from shared.resources.operations import BUILD_IMAGE, DELETE_SERVICE, DEPLOY_SERVICE, Operations
+from shared.resources.operations import Operations
 from shared.resources.paging import SkipTokens
+from shared.resources.pipelines import Pipelines
+from shared.resources.repeatability import Requests
+from shared.resources.retention import Retention
 from shared.resources.services import Services
 from shared.settings import Settings, read_settings
 from shared.storage.blobs import BlobBuildLogs
 from shared.storage.connection import StorageConnection
-from shared.storage.queues import QueueWakeUps
+from shared.storage.queues import COMMANDS, EVENTS, OUTBOX, POISON, WAKE_UPS, OutboxWakeUps, QueueSender, QueueWakeUps
 from shared.storage.tables import TableStore
 
 
@@ -40,6 +52,10 @@ class SystemClock:
     def now(self) -> datetime:
         """This moment, in UTC."""
         return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that nobody sets."""
+        return time.monotonic()
 
     def random_bits(self, count: int) -> int:
         """That many random bits, from the operating system."""
@@ -106,7 +122,68 @@ class Slipway:
     @cached_property
     def operations(self) -> Operations:
         """Use cases of operations."""
-        return Operations(self._store, self._wake_ups)
+        return Operations(self._store, self._clock, self._wake_ups, self._settings.plans)
+
+    @cached_property
+    def requests(self) -> Requests:
+        """Requests that may be sent again."""
+        return Requests(self._store, self._clock)
+
+    @cached_property
+    def retention(self) -> Retention:
+        """What removes what has ended long ago."""
+        return Retention(self._store, self._clock, operations=self._settings.retention)
+
+    @cached_property
+    def telemetry(self) -> Telemetry:
+        """Traces and metrics, where the settings say to send them."""
+        if not self._settings.telemetry:
+            return NO_TELEMETRY
+        from shared.telemetry.otlp import OtlpTelemetry  # noqa: PLC0415  # a quarter of a second of a cold start
+
+        return OtlpTelemetry()
+
+    @cached_property
+    def pipelines(self) -> Pipelines:
+        """Use cases of pipelines."""
+        return Pipelines(self._store, self._clock, operations=self.operations, computes=self._computes)
+
+    @cached_property
+    def commands(self) -> Commands:
+        """What machines ask for by queue."""
+        return Commands(
+            self._settings.command_accounts,
+            requests=self.requests,
+            models=self.models,
+            manifests=self.manifests,
+            images=self.images,
+            services=self.services,
+            operations=self.operations,
+            pipelines=self.pipelines,
+        )
+
+    @cached_property
+    def command_failures(self) -> CommandFailures:
+        """What becomes of commands that fail."""
+        return CommandFailures(self._queue(COMMANDS).send, self._queue(COMMANDS + POISON).send)
+
+    @cached_property
+    def outbox_wake_ups(self) -> OutboxWakeUps:
+        """What has outboxes looked at."""
+        return OutboxWakeUps(self._queue(OUTBOX))
+
+    @cached_property
+    def publishers(self) -> tuple[Publisher, ...]:
+        """What publishes events, one for each place they go to."""
+        rejected, owner = QueueSink(self._queue(EVENTS + POISON).send), str(uuid4())
+        sinks: dict[type[Event], EventSink] = {Event: QueueSink(self._queue(EVENTS).send)}
+        if self._settings.events is not None:
+            sinks[WebhookEvent] = EndpointSink(self._settings.events.endpoint, self._settings.events.key)
+        return tuple(Publisher(self._store, self._clock, kind, sink, rejected, owner=owner) for kind, sink in sinks.items())
+
+    def now(self) -> datetime:
+        """This moment, in UTC."""
+        return self._clock.now()
 
     @cached_property
     def engine(self) -> Engine:
@@ -114,9 +191,25 @@ class Slipway:
         workflows: dict[str, Workflow] = {
             BUILD_IMAGE: BuildImage(self._store, self._builder, self._logs),
             DEPLOY_SERVICE: DeployService(self._store, self._clock, self._computes, self._key_ring),
-            DELETE_SERVICE: DeleteService(self._store, self._clock, self._computes),
+            RUN_PIPELINE: RunPipeline(
+                requests=self.requests,
+                operations=self.operations,
+                models=self.models,
+                manifests=self.manifests,
+                images=self.images,
+                services=self.services,
+            ),
+            DELETE_SERVICE: DeleteService(self._store, self._computes),
         }
-        return Engine(self._store, self._wake_ups, self._clock, workflows, owner=str(uuid4()), limits=Limits())
+        return Engine(
+            self._store,
+            self._wake_ups,
+            self._clock,
+            workflows,
+            owner=str(uuid4()),
+            limits=Limits(attempts={name: plan.attempts for name, plan in self._settings.plans.items()}),
+            telemetry=self.telemetry,
+        )
 
     @cached_property
     def _key_ring(self) -> KeyRing:
@@ -128,11 +221,16 @@ class Slipway:
 
     @cached_property
     def _store(self) -> Store:
-        return TableStore(self._connection)
+        kinds: list[type[Event]] = [Event] if self._settings.events is None else [Event, WebhookEvent]
+        tables = TableStore(self._connection)
+        return AnnouncingStore(tables, self._clock, kinds, self.outbox_wake_ups.announce)
+
+    def _queue(self, name: str) -> QueueSender:
+        return QueueSender(self._connection, name)
 
     @cached_property
     def _wake_ups(self) -> WakeUps:
-        return QueueWakeUps(self._connection)
+        return QueueWakeUps(self._queue(WAKE_UPS))
 
     @cached_property
     def _logs(self) -> BuildLogs:

@@ -4,10 +4,16 @@ import base64
 import binascii
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from shared.domain.accounts import Account
+from shared.domain.plans import PLANS, Plan
+
+_MOST = 10_000_000
+_OTLP_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
 class SettingError(Exception):
@@ -44,6 +50,14 @@ class LocalComputeSettings:
 
 
 @dataclass(frozen=True)
+class EventSettings:
+    """Where events go besides the queue, and the key or secret that says they are ours."""
+
+    endpoint: str
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings of a deployment: README, Settings."""
 
@@ -53,12 +67,17 @@ class Settings:
     tokens: TokenSettings
     images: ImageSettings
     local_compute: LocalComputeSettings | None
+    plans: Mapping[str, Plan]
+    retention: timedelta
+    command_accounts: tuple[Account, ...]
+    events: EventSettings | None
+    telemetry: bool
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Settings from environment variables; raises SettingError."""
     return Settings(
-        accounts=_accounts(_required(environment, "SLIPWAY_ACCOUNTS")),
+        accounts=_accounts("SLIPWAY_ACCOUNTS", _required(environment, "SLIPWAY_ACCOUNTS")),
         secret=_secret(_required(environment, "SLIPWAY_SECRET")),
         storage={name: value for name, value in environment.items() if name.startswith("AzureWebJobsStorage")},
         tokens=_tokens(environment),
@@ -70,6 +89,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             fetch_allow=_list(environment.get("SLIPWAY_FETCH_ALLOW", "")),
         ),
         local_compute=_local_compute(environment),
+        plans={name: _plan(environment, name, plan) for name, plan in PLANS.items()},
+        retention=timedelta(days=_number(environment, "SLIPWAY_OPERATION_RETENTION_DAYS", 30)),
+        command_accounts=_accounts("SLIPWAY_COMMAND_ACCOUNTS", environment.get("SLIPWAY_COMMAND_ACCOUNTS", "")),
+        events=_events(environment),
+        telemetry=any(environment.get(name) for name in _OTLP_ENDPOINTS),
     )
 
 
@@ -90,10 +114,10 @@ def _list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _accounts(text: str) -> tuple[Account, ...]:
+def _accounts(name: str, text: str) -> tuple[Account, ...]:
     parts = [entry.split("/") for entry in _list(text)]
     if any(len(entry) != 3 or not all(entry) for entry in parts):
-        raise SettingError("SLIPWAY_ACCOUNTS accepts subscription/resource-group/account, several with commas between them.")
+        raise SettingError(f"{name} accepts subscription/resource-group/account, several with commas between them.")
     return tuple(Account(*entry) for entry in parts)
 
 
@@ -116,6 +140,29 @@ def _tokens(environment: Mapping[str, str]) -> TokenSettings:
         return TokenSettings(both, audiences, f"{authority}/{tenant}/discovery/v2.0/keys")
     issuers = _list(_required(environment, "SLIPWAY_TOKEN_ISSUERS"))
     return TokenSettings(issuers, audiences, _required(environment, "SLIPWAY_TOKEN_JWKS_URL"))
+
+
+def _events(environment: Mapping[str, str]) -> EventSettings | None:
+    endpoint = environment.get("SLIPWAY_EVENTS_ENDPOINT", "").strip()
+    if not endpoint:
+        return None
+    if urlsplit(endpoint).scheme not in ("http", "https") or not urlsplit(endpoint).hostname:
+        raise SettingError("SLIPWAY_EVENTS_ENDPOINT accepts an http or https URL.")
+    return EventSettings(endpoint, _required(environment, "SLIPWAY_EVENTS_KEY"))
+
+
+def _plan(environment: Mapping[str, str], name: str, plan: Plan) -> Plan:
+    suffix = name.upper().replace("-", "_")
+    deadline = _number(environment, f"SLIPWAY_DEADLINE_{suffix}", round(plan.deadline.total_seconds()))
+    attempts = _number(environment, f"SLIPWAY_ATTEMPTS_{suffix}", plan.attempts)
+    return replace(plan, deadline=timedelta(seconds=deadline), attempts=attempts)
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name, "").strip() or str(default)
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST:
+        raise SettingError(f"{name} accepts a whole number from 1 to {_MOST}.")
+    return int(text)
 
 
 def _local_compute(environment: Mapping[str, str]) -> LocalComputeSettings | None:

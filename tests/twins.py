@@ -12,8 +12,9 @@ from shared.domain.images import ImageRequest, ImageType, Layer
 from shared.domain.manifests import Asset, Manifest, ManifestRequest, RuntimeProperties, RuntimeType, TargetRuntime
 from shared.domain.models import Model, ModelRequest
 from shared.domain.operations import ErrorResponse, Operation
+from shared.domain.plans import BUILD_IMAGE, DELETE_SERVICE, DEPLOY_SERVICE
 from shared.domain.ports import BuildLog, ImageSource, PublishedImage, Rollout, ServiceSpec
-from shared.domain.services import AuthKeys, ComputeResource, ServiceCreateRequest
+from shared.domain.services import AuthKeys, ComputeResource, KeyType, ServiceCreateRequest
 from shared.orchestration.build_image import BuildImage
 from shared.orchestration.delete_service import DeleteService
 from shared.orchestration.deploy_service import DeployService
@@ -23,7 +24,8 @@ from shared.resources.images import Images
 from shared.resources.keys import KeyRing
 from shared.resources.manifests import Manifests
 from shared.resources.models import Models
-from shared.resources.operations import BUILD_IMAGE, DELETE_SERVICE, DEPLOY_SERVICE, Operations
+from shared.resources.operations import Operations
+from shared.resources.repeatability import Requests
 from shared.resources.services import Services
 from shared.storage.memory import MemoryBuildLogs, MemoryStore, MemoryWakeUps
 
@@ -33,17 +35,23 @@ COMPUTE_ID = (
 )
 
 
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
 class ManualClock:
     """Time that stands still until a test moves it; chance from a fixed seed."""
 
     def __init__(self) -> None:
-        self._now = datetime(2026, 1, 1, tzinfo=UTC)
+        self._now = EPOCH
         self._random = random.Random(7)
 
     def now(self) -> datetime:
         """A millisecond later than the last time, so that what is made later sorts later."""
         self._now += timedelta(milliseconds=1)
         return self._now
+
+    def monotonic(self) -> float:
+        return (self._now - EPOCH).total_seconds()
 
     def random_bits(self, count: int) -> int:
         return self._random.getrandbits(count)
@@ -57,6 +65,7 @@ class TwinBuilder:
     """Builds nothing, and fails as it is told to."""
 
     failures: list[Exception] = field(default_factory=list)
+    before_content: Exception | None = None
     published: dict[str, int] = field(default_factory=dict)
 
     async def dependency_layers(self, source: ImageSource, log: BuildLog) -> tuple[Layer, ...]:
@@ -65,6 +74,8 @@ class TwinBuilder:
         return (_layer("dependencies"),)
 
     async def content_layers(self, source: ImageSource, log: BuildLog) -> tuple[Layer, ...]:
+        if self.before_content:
+            raise self.before_content
         self._maybe_fail()
         return tuple(_layer(model.name) for model in source.models)
 
@@ -73,6 +84,10 @@ class TwinBuilder:
         location = f"oci:/images:{source.name}:{source.version}"
         self.published[location] = self.published.get(location, 0) + 1
         return PublishedImage(location, "sha256:" + "0" * 64)
+
+    async def ensure_unpublished(self, source: ImageSource, log: BuildLog) -> None:
+        self._maybe_fail()
+        self.published.pop(f"oci:/images:{source.name}:{source.version}", None)
 
     def _maybe_fail(self) -> None:
         if self.failures:
@@ -145,7 +160,8 @@ class World:
         self.compute = TwinCompute()
         self.key_ring = KeyRing(b"s" * 32)
         computes = ComputeDirectory({"local": self.compute})
-        self.operations = Operations(self.store, self.wake_ups)
+        self.operations = Operations(self.store, self.clock, self.wake_ups)
+        self.requests = Requests(self.store, self.clock)
         self.models = Models(self.store, self.clock)
         self.manifests = Manifests(self.store, self.clock)
         self.images = Images(self.store, self.clock, operations=self.operations, computes=computes, logs=self.logs)
@@ -156,12 +172,12 @@ class World:
         self.workflows = {
             BUILD_IMAGE: BuildImage(self.store, self.builder, self.logs),
             DEPLOY_SERVICE: DeployService(self.store, self.clock, computes, self.key_ring),
-            DELETE_SERVICE: DeleteService(self.store, self.clock, computes),
+            DELETE_SERVICE: DeleteService(self.store, computes),
         }
         self.engine = self.worker("one")
 
     def make_store(self) -> MemoryStore:
-        return MemoryStore()
+        return MemoryStore(self.clock)
 
     def worker(self, owner: str, limits: Limits | None = None) -> Engine:
         return Engine(self.store, self.wake_ups, self.clock, self.workflows, owner=owner, limits=limits or Limits())
@@ -216,6 +232,12 @@ class World:
         operation = await self.creating(image_id, name, **settings)
         await self.settle()
         return operation.resource_id
+
+    async def regenerated(self, service_id: str, key_type: KeyType) -> AuthKeys:
+        """Both keys, that one made anew and in force."""
+        generations = await self.services.regenerate_key(ACCOUNT, service_id, key_type)
+        await self.services.enforce_keys(ACCOUNT, service_id)
+        return self.services.keys_of(ACCOUNT, generations)
 
 
 def failing(code: str, *, retryable: bool = False) -> ServiceError:

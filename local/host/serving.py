@@ -20,7 +20,7 @@ from local.host.triggers import HttpTrigger, QueueTrigger, TimerTrigger, Trigger
 
 _log = logging.getLogger(__name__)
 
-_LAST_WORDS = 1.0  # seconds in which what is cut off may clean up
+_LAST_WORDS = 2.0  # seconds in which what is cut off may clean up
 
 
 @dataclass(frozen=True)

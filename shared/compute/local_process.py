@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Self
 
 from shared.domain.errors import Conflict, DeployFailed, NotFound, ServiceError, Unavailable, foreign
+from shared.domain.fencing import check_fence
 from shared.domain.operations import ErrorResponse
 from shared.domain.ports import Rollout, ServiceSpec
 from shared.domain.services import AuthKeys, ServiceSettings
@@ -107,6 +108,7 @@ class LocalProcessCompute:
 
         url = f"{self._control_url}/services/{path}"
         content = body.json_text() if body else None
+        check_fence()
         try:
             async with (
                 aiohttp.ClientSession(headers=self._headers, timeout=aiohttp.ClientTimeout(within)) as session,

@@ -1,7 +1,8 @@
 """What the store keeps: documents, the filters that find them, and changes that happen together or not at all."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import ClassVar
 
 from shared.domain.wire import Wire
@@ -32,6 +33,8 @@ class Stored[D: Document]:
 
     document: D
     etag: str
+    age: timedelta = field(default=timedelta(0), compare=False)
+    """How long ago it was written, by the store's own clock; zero when it has just been."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,25 @@ class Replace:
 
 
 @dataclass(frozen=True)
+class Renew:
+    """A Replace that no list needs to show; lists show it with the next Replace."""
+
+    old: Stored[Document]
+    new: Document
+
+
+@dataclass(frozen=True)
 class Remove:
     """The end of a document; fails when it has changed since it was read."""
 
     old: Stored[Document]
+
+
+@dataclass(frozen=True)
+class Discard:
+    """The end of a document that nothing changes any more; fails when it has gone."""
+
+    document: Document
 
 
 @dataclass(frozen=True)
@@ -95,7 +113,7 @@ class Release:
     key: str
 
 
-type Change = Insert | Replace | Remove | Touch | Claim | Reclaim | Release
+type Change = Insert | Replace | Renew | Remove | Discard | Touch | Claim | Reclaim | Release
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,14 @@ class Conflict(ServiceError):
     default_code = "Conflict"
 
 
+class Taken(Conflict):
+    """A unique key is held by somebody else, or what it says has changed; `key` is the store's name for it."""
+
+    def __init__(self, message: str, key: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
 class OperationInProgress(Conflict):
     """An operation is changing that resource; `operation_id` says which one to wait for."""
 

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from shared.domain.fields import ComputeResourceId, Id
+from shared.domain.operations import OperationType, State
 from shared.domain.wire import Wire
 
 
@@ -53,3 +54,11 @@ class DeploymentFilters(Filters):
     """Of GET /deployments."""
 
     service_id: Id | None = None
+
+
+class OperationFilters(Filters):
+    """Of GET /operations."""
+
+    state: State | None = None
+    operation_type: OperationType | None = None
+    resource_id: Id | None = None

@@ -15,6 +15,11 @@ def new_id(now: datetime, random_bits: Callable[[int], int]) -> str:
     return _text(value)
 
 
+def first_id(moment: datetime) -> str:
+    """The id before all that were made at that moment or later."""
+    return new_id(moment, lambda _: 0)
+
+
 def canonical(text: str) -> str | None:
     """That id in canonical text, or None when it is not a UUID in the usual form (client-facts.md, 3)."""
     lowered = text.lower()
@@ -24,6 +29,11 @@ def canonical(text: str) -> str | None:
 def complement(identifier: str) -> str:
     """32 hex digits that sort the other way round, so that an ascending scan of keys is newest first."""
     return f"{_ALL_ONES ^ int(identifier.replace('-', ''), 16):032x}"
+
+
+def in_order(identifier: str, number: int) -> str:
+    """That id with its last eight digits counting down: newest first, those of one id come in the order of the numbers."""
+    return f"{identifier[:-8]}{0xFFFFFFFF - number:08x}"
 
 
 def created_at(identifier: str) -> datetime:

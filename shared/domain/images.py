@@ -70,6 +70,10 @@ class Image(Document):
         """It can be pulled from there."""
         return self.but(creation_state=State.SUCCEEDED, image_location=location, image_digest=digest)
 
+    def cancelled(self) -> "Image":
+        """Its build was given up."""
+        return self.but(creation_state=State.CANCELLED)
+
     def failed(self, error: ErrorResponse) -> "Image":
         """It could not be built."""
         return self.but(creation_state=State.FAILED, error=error)

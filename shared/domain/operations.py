@@ -1,6 +1,6 @@
 """Operations: what the API has accepted and works on. Source: api.md, AsyncOperationStatus; design: state in the row."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar
@@ -10,6 +10,9 @@ from pydantic import Field
 from shared.domain.documents import Document, Term
 from shared.domain.errors import ServiceError
 from shared.domain.wire import Json, Timestamp, Wire
+
+UNDO = "undo"
+"""The step of an operation that will not succeed: what it did is taken back."""
 
 
 class State(StrEnum):
@@ -28,10 +31,11 @@ class State(StrEnum):
 
 
 class OperationType(StrEnum):
-    """What kind of resource an operation is about."""
+    """What kind of resource an operation is about; a pipeline is about several."""
 
     IMAGE = "Image"
     SERVICE = "Service"
+    PIPELINE = "Pipeline"
 
 
 class ErrorDetail(Wire):
@@ -57,17 +61,36 @@ class ErrorResponse(Wire):
 
 
 class Lease(Wire):
-    """Who works on an operation now, and until when nobody else does."""
+    """Who works on an operation now. It holds for `seconds` since the row was written, by the store's own clock."""
 
     owner: str
-    until: Timestamp
+    seconds: float
+
+
+class StepStatus(Wire):
+    """One step of an operation, as its callers see it; `attempts` counts how often it was begun after a failure, too."""
+
+    name: str
+    state: State = State.NOT_STARTED
+    start_time: Timestamp | None = None
+    end_time: Timestamp | None = None
+    attempts: int = 0
+    last_error: ErrorResponse | None = None
+
+    def begun(self, now: datetime, attempts: int) -> "StepStatus":
+        """It runs."""
+        return self.but(state=State.RUNNING, start_time=self.start_time or now, end_time=None, attempts=attempts)
+
+    def ended(self, state: State, now: datetime) -> "StepStatus":
+        """It runs no more; one that never ran stays as it is."""
+        return self if self.start_time is None else self.but(state=state, end_time=now)
 
 
 class Operation(Document):
     """An accepted request: which step comes next, what earlier steps left for it, and how it ended."""
 
     kind: ClassVar[str] = "operation"
-    narrowest: ClassVar[tuple[str, ...]] = ("active",)
+    narrowest: ClassVar[tuple[str, ...]] = ("active", "resourceId", "state", "operationType")
 
     operation_type: OperationType
     state: State = State.NOT_STARTED
@@ -77,6 +100,7 @@ class Operation(Document):
     error: ErrorResponse | None = None
     workflow: str
     step: str
+    steps: tuple[StepStatus, ...]
     checkpoint: Annotated[dict[str, Json], Field(default_factory=dict)]
     attempts: int = 0
     not_before: Timestamp
@@ -84,41 +108,101 @@ class Operation(Document):
     waiting_for: str | None = None
     lease: Lease | None = None
     cause: ErrorResponse | None = None
+    cancel_requested: Timestamp | None = None
+    trace_parent: str | None = None
 
     def terms(self) -> Iterator[Term]:
         if not self.state.terminal:
             yield {"active": "true"}
+        yield {"resourceId": self.resource_id}
+        yield {"state": self.state}
+        yield {"operationType": self.operation_type}
 
-    def leased(self, owner: str, until: datetime) -> "Operation":
-        """A worker has it, and it runs."""
-        return self.but(state=State.RUNNING, lease=Lease(owner=owner, until=until))
+    @property
+    def percent_complete(self) -> int:
+        """How many of the planned steps are done; 100 only when all of it is."""
+        done = sum(step.state is State.SUCCEEDED for step in self.steps)
+        return 100 if self.state is State.SUCCEEDED else min(99, 100 * done // len(self.steps))
 
-    def at_step(self, step: str, left: Mapping[str, Json], now: datetime) -> "Operation":
-        """The step in hand is done, and that one is due."""
-        checkpoint = {**self.checkpoint, **left}
-        return self.but(
-            step=step, checkpoint=checkpoint, attempts=0, not_before=now, lease=None, waiting_for=None, cause=None
+    def leased(self, lease: Lease, now: datetime) -> "Operation":
+        """A worker has it, and its step runs."""
+        steps = self._with_step(lambda step: step.begun(now, self.attempts + 1))
+        return self.but(state=State.RUNNING, lease=lease, steps=steps)
+
+    def released(self) -> "Operation":
+        """The worker that had it gives it back."""
+        return self.but(lease=None)
+
+    def keeping(self, left: Mapping[str, Json]) -> "Operation":
+        """With what the step in hand has left."""
+        return self.but(checkpoint={**self.checkpoint, **left})
+
+    def at_step(self, step: str, left: Mapping[str, Json], now: datetime, lease: Lease | None) -> "Operation":
+        """The step in hand is done, and that one is due; with a lease the same worker goes on."""
+        after = self.keeping(left).but(
+            step=step,
+            steps=self._with_step(lambda step: step.ended(State.SUCCEEDED, now)),
+            attempts=0,
+            not_before=now,
+            lease=None,
+            waiting_for=None,
+            cause=None,
         )
+        return after.leased(lease, now) if lease else after
 
     def waiting(self, waiting_for: str, until: datetime) -> "Operation":
-        """The step in hand looks again then."""
-        return self.but(attempts=0, not_before=until, lease=None, waiting_for=waiting_for, cause=None)
+        """The step in hand looks again then. What it waits for is no failure, so those before count no more."""
+        cause = self.cause if self.undoing else None
+        return self.but(attempts=0, not_before=until, lease=None, waiting_for=waiting_for, cause=cause)
 
-    def retrying(self, cause: ErrorResponse, until: datetime) -> "Operation":
+    def retrying(self, error: ErrorResponse, until: datetime) -> "Operation":
         """The step in hand failed, and is tried again then."""
-        return self.but(attempts=self.attempts + 1, not_before=until, lease=None, waiting_for=cause.message, cause=cause)
+        return self.but(
+            attempts=self.attempts + 1,
+            steps=self._with_step(lambda step: step.but(last_error=error)),
+            not_before=until,
+            lease=None,
+            waiting_for=error.message,
+            cause=self.cause or error if self.undoing else error,
+        )
 
-    def undoing(self, step: str, cause: ErrorResponse, now: datetime, deadline: datetime) -> "Operation":
-        """It has failed for that cause, which is kept from here on; what it did is taken back."""
-        return self.but(step=step, attempts=0, not_before=now, deadline=deadline, lease=None, waiting_for=None, cause=cause)
+    def failing(self, cause: ErrorResponse | None, now: datetime, deadline: datetime, lease: Lease | None) -> "Operation":
+        """It will not succeed, for that cause or because it is cancelled; what it did is taken back."""
+        stopped = State.FAILED if cause else State.CANCELLED
+        ended = self._with_step(lambda step: step.ended(stopped, now).but(last_error=cause or step.last_error))
+        after = self.but(
+            step=UNDO,
+            steps=(*ended, StepStatus(name=UNDO)),
+            attempts=0,
+            not_before=now,
+            deadline=deadline,
+            waiting_for=None,
+            cause=cause,
+        )
+        return after.leased(lease, now) if lease else after
+
+    @property
+    def undoing(self) -> bool:
+        """Whether what it did is being taken back."""
+        return self.step == UNDO
+
+    def cancelling(self, now: datetime) -> "Operation":
+        """It is to be given up; who holds the lease may not know yet."""
+        return self.but(cancel_requested=now)
 
     def cancelled(self, now: datetime) -> "Operation":
-        """It was given up; the lease stays, since who holds it may not know yet."""
-        return self.but(state=State.CANCELLED, end_time=now, waiting_for=None)
+        """It was given up with the resource it is about; the lease stays, since who holds it may not know yet."""
+        steps = self._with_step(lambda step: step.ended(State.CANCELLED, now))
+        return self.but(state=State.CANCELLED, end_time=now, waiting_for=None, steps=steps)
 
     def ended(self, state: State, now: datetime, error: ErrorResponse | None = None) -> "Operation":
         """Nothing more will happen."""
-        return self.but(state=state, end_time=now, error=error, lease=None, waiting_for=None)
+        last = State.SUCCEEDED if state is not State.FAILED or self.undoing else State.FAILED
+        steps = self._with_step(lambda step: step.ended(last, now))
+        return self.but(state=state, end_time=now, error=error, lease=None, waiting_for=None, steps=steps)
+
+    def _with_step(self, change: Callable[[StepStatus], StepStatus]) -> tuple[StepStatus, ...]:
+        return tuple(change(step) if step.name == self.step else step for step in self.steps)
 
 
 class AsyncOperationStatus(Wire):
@@ -130,5 +214,8 @@ class AsyncOperationStatus(Wire):
     created_time: Timestamp
     end_time: Timestamp | None = None
     resource_location: str
+    percent_complete: int
+    steps: tuple[StepStatus, ...]
     waiting_for: str | None = None
+    cancel_requested: Timestamp | None = None
     error: ErrorResponse | None = None

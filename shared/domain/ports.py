@@ -1,18 +1,20 @@
 """The ports: what use cases and workflows need from outside, and what they may rely on. Adapters fill them."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from shared.domain.accounts import Account
 from shared.domain.documents import Change, Document, Held, Page, Stored
+from shared.domain.events import Event
 from shared.domain.images import Layer
 from shared.domain.manifests import Manifest
 from shared.domain.models import Model
-from shared.domain.operations import ErrorResponse
+from shared.domain.operations import ErrorResponse, Operation
 from shared.domain.services import AuthKeys, ServiceSettings
+from shared.domain.tracing import trace_parent
 
 
 class Clock(Protocol):
@@ -21,8 +23,47 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """This moment, in UTC."""
 
+    def monotonic(self) -> float:
+        """Seconds on a clock that nobody sets, from any moment."""
+
     def random_bits(self, count: int) -> int:
         """That many random bits."""
+
+
+class Telemetry(Protocol):
+    """Traces and metrics. Nothing that happens here fails or delays the work."""
+
+    def span(
+        self, name: str, parent: str | None, attributes: Mapping[str, str] | None = None
+    ) -> AbstractContextManager[None]:
+        """What happens in the context is one span, below the current one, else below the `traceparent` given."""
+
+    def count(self, name: str, attributes: Mapping[str, str] | None = None) -> None:
+        """One more."""
+
+    def measure(self, name: str, value: float, attributes: Mapping[str, str] | None = None) -> None:
+        """One measurement."""
+
+
+class _NoTelemetry:
+    """Nobody looks; the trace of the caller is carried on even so."""
+
+    @contextmanager
+    def span(self, name: str, parent: str | None, attributes: Mapping[str, str] | None = None) -> Iterator[None]:
+        token = trace_parent.set(trace_parent.get() or parent)
+        try:
+            yield
+        finally:
+            trace_parent.reset(token)
+
+    def count(self, name: str, attributes: Mapping[str, str] | None = None) -> None:
+        """Not counted."""
+
+    def measure(self, name: str, value: float, attributes: Mapping[str, str] | None = None) -> None:
+        """Not measured."""
+
+
+NO_TELEMETRY = _NoTelemetry()
 
 
 class Store(Protocol):
@@ -53,8 +94,15 @@ class Store(Protocol):
 class WakeUps(Protocol):
     """Wake-ups say that there is something to look at. They may be lost, doubled or late: the store is the truth."""
 
-    async def wake(self, account: Account, operation_id: str, delay: timedelta = timedelta(0)) -> None:
-        """Have that operation looked at, no sooner than after `delay`. Raises Unavailable."""
+    async def wake(self, account: Account, operation: Operation, delay: timedelta = timedelta(0)) -> None:
+        """Have that operation looked at, no sooner than after `delay`; its trace goes along. Raises Unavailable."""
+
+
+class EventSink(Protocol):
+    """Where events go."""
+
+    async def send(self, event: Event) -> None:
+        """Send it; when this returns it has arrived. Raises Unavailable when it has not, or may not have."""
 
 
 class BuildLog(Protocol):
@@ -108,6 +156,9 @@ class ImageBuilder(Protocol):
 
     async def publish(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> PublishedImage:
         """Config and manifest over those layers, under a tag that never moves to another digest."""
+
+    async def ensure_unpublished(self, source: ImageSource, log: BuildLog) -> None:
+        """Nothing has the tag of that image."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Services: an image that answers, its settings, and what PUT makes of them. Source: api.md; client-facts.md, 12–14."""
 
+import base64
+import hashlib
 from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
@@ -128,11 +130,24 @@ class ServiceCreateRequest(ServiceSettings):
     image_id: Id
     compute_resource: ComputeResource
 
+    def as_update(self) -> "ServiceUpdateRequest":
+        """The same for a service that is there already."""
+        settings = {name: getattr(self, name) for name in ServiceSettings.model_fields}
+        return ServiceUpdateRequest(**settings, image_id=self.image_id)
+
 
 class ServiceUpdateRequest(ServiceSettings):
     """What a caller asks to change; what is absent stays."""
 
     image_id: Id | None = None
+
+
+class LastUpdate(Wire):
+    """The update that was accepted last: the tags its caller expected, what it asked for, and its operation."""
+
+    expected: str
+    request: str
+    operation_id: str = ""
 
 
 class Service(Document):
@@ -161,6 +176,8 @@ class Service(Document):
     error: ErrorResponse | None = None
     operation_id: str | None = None
     deployment_id: str | None = None
+    last_update: LastUpdate | None = None
+    revision: int = 1
 
     def terms(self) -> Iterator[Term]:
         yield {"serviceName": self.name}
@@ -173,15 +190,38 @@ class Service(Document):
         for name in sorted({model.name for model in self.models}):
             yield {"modelName": name}
 
-    def changing(self, operation_id: str, now: datetime) -> "Service":
+    def shown(self) -> "ServiceResponse":
+        """It as its callers see it."""
+        return ServiceResponse(
+            **self.settings.__dict__,
+            id=self.id,
+            name=self.name,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+            image=self.image,
+            manifest=self.image.manifest,
+            models=self.models,
+            compute_resource=self.compute_resource,
+            scoring_uri=self.scoring_uri,
+            state=self.state,
+            error=self.error,
+        )
+
+    @property
+    def tag(self) -> str:
+        """Its entity tag, RFC 9110: a digest of what is shown."""
+        digest = hashlib.sha256(self.shown().json_text().encode()).digest()
+        return f'"{base64.urlsafe_b64encode(digest[:18]).decode()}"'
+
+    def changing(self, update: LastUpdate, now: datetime) -> "Service":
         """An update of it was accepted; what runs goes on running."""
-        return self.but(state=State.RUNNING, operation_id=operation_id, updated_at=now)
+        return self._next(state=State.RUNNING, operation_id=update.operation_id, last_update=update, updated_at=now)
 
     def deployed(
         self, *, deployment_id: str, image: Image, models: tuple[Model, ...], settings: ServiceSettings, scoring_uri: str
     ) -> "Service":
         """That deployment answers its calls."""
-        return self.but(
+        return self._next(
             deployment_id=deployment_id,
             image=image,
             models=models,
@@ -195,8 +235,16 @@ class Service(Document):
     def not_deployed(self, error: ErrorResponse) -> "Service":
         """The change failed: what ran before runs on, and where nothing did, the service has failed."""
         if self.deployment_id is not None:
-            return self.but(state=State.SUCCEEDED, operation_id=None)
-        return self.but(state=State.FAILED, operation_id=None, error=error)
+            return self._next(state=State.SUCCEEDED, operation_id=None)
+        return self._next(state=State.FAILED, operation_id=None, error=error)
+
+    def cancelled(self) -> "Service":
+        """The change was given up: what ran before runs on, and where nothing did, nothing does."""
+        state = State.CANCELLED if self.deployment_id is None else State.SUCCEEDED
+        return self._next(state=state, operation_id=None)
+
+    def _next(self, **changes: object) -> "Service":
+        return self.but(revision=self.revision + 1, **changes)
 
 
 class ServiceResponse(ServiceSettings):

@@ -87,6 +87,10 @@ class LayoutImageBuilder:
         log.line(f"pushed {published.location}, {published.digest}, {len(layers)} layers, {_bytes(size)}")
         return published
 
+    async def ensure_unpublished(self, source: ImageSource, log: BuildLog) -> None:
+        """Nothing has the tag of that image."""
+        await asyncio.to_thread(self._layout(source).remove_tag, _tag(source))
+
     async def _requirements(self, url: str, log: BuildLog) -> tuple[str, ...]:
         with self._cache.workspace() as folder:
             fetched = await self._fetch("the requirements file", url, folder, log)
@@ -194,7 +198,7 @@ class LayoutImageBuilder:
         config = image_config(source, layers, self._settings.platform, driver)
         config_digest = layout.put_bytes(config)
         manifest = image_manifest(source, layers, config_digest=config_digest, config_size=len(config))
-        tag = f"{source.name}:{source.version}"
+        tag = _tag(source)
         return PublishedImage(location_of(layout.folder, tag), layout.put_manifest(manifest, tag))
 
     def _layout(self, source: ImageSource) -> ImageLayout:
@@ -216,6 +220,10 @@ def _refuse_what_cannot_be_built(source: ImageSource) -> None:
     if source.manifest.driver.unpack:
         message = "driverProgram: the driver must be a Python file, that is not to be unpacked."
         raise BuildFailed(message, code="BadDriver")
+
+
+def _tag(source: ImageSource) -> str:
+    return f"{source.name}:{source.version}"
 
 
 def _noted(path: str, *, is_folder: bool) -> str:

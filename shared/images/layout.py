@@ -20,6 +20,7 @@ from uuid import uuid4
 from isal import igzip
 
 from shared.domain.errors import BuildFailed, Unavailable
+from shared.domain.fencing import check_fence
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
@@ -73,6 +74,7 @@ class ImageLayout:
     def put_manifest(self, content: bytes, tag: str) -> str:
         """The manifest under that tag; its digest. Raises BuildFailed when the tag names another image."""
         digest = self.put_bytes(content)
+        check_fence()
         with self._changing_index() as index:
             entries = [entry for entry in index["manifests"] if entry["annotations"][_REF_NAME] == tag]
             if any(entry["digest"] != digest for entry in entries):
@@ -82,6 +84,11 @@ class ImageLayout:
                 descriptor = {"mediaType": MANIFEST_TYPE, "digest": digest, "size": len(content), "annotations": annotations}
                 index["manifests"].append(descriptor)
         return digest
+
+    def remove_tag(self, tag: str) -> None:
+        """Nothing has that tag; blobs stay. Harmless when nothing had."""
+        with self._changing_index() as index:
+            index["manifests"] = [entry for entry in index["manifests"] if entry["annotations"][_REF_NAME] != tag]
 
     def read_json(self, digest: str) -> dict[str, Any]:
         """A manifest or config; raises Unavailable when it is not there."""

@@ -1,9 +1,9 @@
 """The workflow that builds an image: dependencies, then content, then one manifest over all of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from shared.domain.accounts import Account
-from shared.domain.documents import Replace, Stored
+from shared.domain.documents import Change, Replace, Stored
 from shared.domain.errors import ServiceError
 from shared.domain.images import Image, Layer
 from shared.domain.models import Model
@@ -41,7 +41,9 @@ class BuildImage:
         )
 
     async def undo(self, account: Account, operation: Operation) -> None:
-        """Nothing to take back: layers are content-addressed, and an image is tagged by the last step only."""
+        """Nothing keeps the tag of an image that was not built; layers are content-addressed, and nobody's."""
+        async with self._logs.writing(account, operation.resource_id) as log:
+            await self._builder.ensure_unpublished(await self._source(account, operation), log)
 
     async def failed(self, account: Account, operation: Operation, error: ErrorResponse) -> Failure:
         """The image is failed, too, and the error's first detail says where the log is (client-facts.md, 7)."""
@@ -52,6 +54,13 @@ class BuildImage:
         async with self._logs.writing(account, image.document.id) as writing:
             writing.line(f"failed: {error.message}")
         return Failure(explained, [Replace(image, image.document.failed(explained))])
+
+    async def cancelled(self, account: Account, operation: Operation) -> Sequence[Change]:
+        """The image is cancelled, too."""
+        image = await self._image(account, operation)
+        async with self._logs.writing(account, image.document.id) as writing:
+            writing.line("cancelled")
+        return [Replace(image, image.document.cancelled())]
 
     async def _begin(self, account: Account, operation: Operation) -> Outcome:
         image = await self._image(account, operation)

@@ -1,25 +1,25 @@
 """The workflow that clears what a deleted service leaves behind: it took no calls from the moment DELETE answered."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from shared.domain.accounts import Account
-from shared.domain.documents import Release
+from shared.domain.documents import Change, Release
 from shared.domain.errors import ServiceError
 from shared.domain.operations import ErrorResponse, Operation
-from shared.domain.ports import Clock, Computes, Store
+from shared.domain.ports import Computes, Store
+from shared.orchestration.hold import is_leased
 from shared.orchestration.outcome import Done, Failure, Next, Outcome, Step, Wait
 from shared.resources.services import deleting_claim
 
-_LOOK_AGAIN = timedelta(seconds=2)
+_LOOK_AGAIN = timedelta(seconds=1)
 
 
 class DeleteService:
     """Steps: begin → clear. The checkpoint names the compute resource, and the operation that was cancelled."""
 
-    def __init__(self, store: Store, clock: Clock, computes: Computes) -> None:
+    def __init__(self, store: Store, computes: Computes) -> None:
         self._store = store
-        self._clock = clock
         self._computes = computes
 
     @property
@@ -40,12 +40,15 @@ class DeleteService:
         """The service is gone all the same; the operation says what was left."""
         return Failure(error, [Release(deleting_claim(operation.resource_id))])
 
+    async def cancelled(self, account: Account, operation: Operation) -> Sequence[Change]:
+        """Never asked for: a delete cannot be cancelled."""
+        return [Release(deleting_claim(operation.resource_id))]
+
     async def _begin(self, account: Account, operation: Operation) -> Outcome:
         """Wait until no worker can still be at work on the update that the delete has cancelled."""
         cancelled = operation.checkpoint.get("cancelled")
         other = await self._store.get(account, Operation, cancelled) if isinstance(cancelled, str) else None
-        lease = other.document.lease if other else None
-        if lease is not None and lease.until > self._clock.now():
+        if other is not None and is_leased(other):
             return Wait(_LOOK_AGAIN, f"the end of the lease of operation {cancelled}")
         return Next("clear")
 

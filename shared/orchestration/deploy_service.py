@@ -1,7 +1,7 @@
 """The workflow that creates or updates a service: apply, wait until the deployment is ready, switch the records over."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from shared.domain.accounts import Account
@@ -58,6 +58,15 @@ class DeployService:
                 Replace(deployment, deployment.document.failed(error, self._clock.now())),
             ],
         )
+
+    async def cancelled(self, account: Account, operation: Operation) -> Sequence[Change]:
+        """The deployment is cancelled, and the service is what it was before."""
+        service = await found(self._store, account, Service, operation.resource_id)
+        deployment = await self._deployment(account, _deployment_id(operation))
+        return [
+            Replace(service, service.document.cancelled()),
+            Replace(deployment, deployment.document.cancelled(self._clock.now())),
+        ]
 
     async def _begin(self, account: Account, operation: Operation) -> Outcome:
         service = await found(self._store, account, Service, operation.resource_id)

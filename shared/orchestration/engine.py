@@ -1,4 +1,4 @@
-"""The engine: load an operation, run one step of it, commit the outcome by ETag, wake what comes next.
+"""The engine: lease an operation, run its steps one by one, commit each outcome by ETag, wake what comes after a wait.
 
 The row is the truth and a wake-up only says "look": a lost one is found by the sweep, a doubled one finds nothing to
 do. No state is kept in a process, and only the engine retries.
@@ -6,55 +6,56 @@ do. No state is kept in a process, and only the engine retries.
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import batched
 
 from shared.domain.accounts import Account
-from shared.domain.documents import Change, Replace, Stored
-from shared.domain.errors import PreconditionFailed, ServiceError, Unavailable
+from shared.domain.documents import Replace, Stored
+from shared.domain.errors import PreconditionFailed, ServiceError
+from shared.domain.fencing import LeaseLost
 from shared.domain.operations import ErrorResponse, Operation, State
-from shared.domain.ports import Clock, Store, WakeUps
-from shared.orchestration.outcome import Done, Next, Outcome, Wait, Workflow
+from shared.domain.ports import NO_TELEMETRY, Clock, Store, Telemetry, WakeUps
+from shared.orchestration.hold import CancelRequested, ChangedMeanwhile, Hold, LeaseTerms, is_leased
+from shared.orchestration.outcome import Done, Failure, Next, Outcome, Wait, Workflow
 
 _logger = logging.getLogger(__name__)
 
-UNDO = "undo"
 _SWEEP_PAGE = 200
+_WAKES_AT_ONCE = 32
+_LAST_WORDS = 1.5  # seconds in which a worker that is stopped may give back what it holds
+_LEFT_BEHIND = ServiceError("What it did could not be taken back in time.", code="UndoTimedOut", status_code=504)
 _UNEXPLAINED = ErrorResponse.of(ServiceError("The operation could not be completed."))
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a lease lasts unrenewed, how often a step is tried, and how long it waits in between."""
+    """How often a step is tried, how long it waits in between, and how long one wake-up may go on from step to step."""
 
-    lease: timedelta = timedelta(seconds=60)
-    attempts: int = 8
+    attempts: Mapping[str, int] = field(default_factory=dict)
+    otherwise: int = 8
     first_delay: timedelta = timedelta(seconds=1)
     longest_delay: timedelta = timedelta(minutes=2)
-    to_undo: timedelta = timedelta(minutes=10)
-
-
-class _ChangedMeanwhile(Unavailable):
-    """What the step decided on is no longer so; the step must be run again."""
-
-
-class _Held:
-    """An operation under this worker's lease, as it was last written."""
-
-    def __init__(self, stored: Stored[Operation]) -> None:
-        self.stored = stored
-
-    @property
-    def operation(self) -> Operation:
-        return self.stored.document
+    turn: timedelta = timedelta(minutes=1)
+    to_undo: timedelta = timedelta(hours=1)
+    lease: LeaseTerms = field(default_factory=LeaseTerms)
 
 
 class Engine:
-    """Runs operations, one step a wake-up. `owner` names this worker in leases."""
+    """Runs operations. `owner` names this worker in leases."""
 
     def __init__(
-        self, store: Store, wake_ups: WakeUps, clock: Clock, workflows: Mapping[str, Workflow], *, owner: str, limits: Limits
+        self,
+        store: Store,
+        wake_ups: WakeUps,
+        clock: Clock,
+        workflows: Mapping[str, Workflow],
+        *,
+        owner: str,
+        limits: Limits,
+        telemetry: Telemetry = NO_TELEMETRY,
     ) -> None:
         self._store = store
         self._wake_ups = wake_ups
@@ -62,198 +63,218 @@ class Engine:
         self._workflows = workflows
         self._owner = owner
         self._limits = limits
+        self._telemetry = telemetry
 
     async def run(self, account: Account, operation_id: str) -> None:
-        """Run the step that is due, if one is and nobody else works on it.
+        """Run the steps that are due, if any is and nobody else works on it.
 
         A bug in a step propagates after its cause is recorded, so that the queue delivers the wake-up again. An outage
         of the store does not: redelivery would give up on it in seconds, and the sweep never does.
         """
         try:
             stored = await self._store.get(account, Operation, operation_id)
-            if stored is None or not await self._due_or_rewoken(account, stored.document):
-                return
-            held = _Held(stored)
-            await self._extend_lease(account, held)
-            await self._run_step(account, held)
+            if stored is not None and await self._may_run(account, stored):
+                await self._run(account, stored)
+        except LeaseLost as lost:
+            self._telemetry.count("slipway.lease.losses")
+            _logger.warning("operation=%s outcome=LeaseLost: %s", operation_id, lost.message)
         except PreconditionFailed:
-            _logger.info("operation %s: another worker has it, or has ended it", operation_id)
+            _logger.info("operation=%s outcome=Elsewhere: another worker was first", operation_id)
         except ServiceError as error:
             if not error.retryable:
                 raise
-            _logger.warning("operation %s: left to the sweep: %s", operation_id, error.message)
+            _logger.warning("operation=%s outcome=LeftToTheSweep: %s", operation_id, error.message)
 
     async def close(self, account: Account, operation_id: str) -> None:
-        """End an operation that redelivery gave up on, with the cause that was recorded; harmless when it has ended."""
+        """Fail an operation that redelivery gave up on, with the cause that was recorded; harmless when it has ended.
+
+        What it did is taken back first; when that is what broke, it ends at once.
+        """
         while True:
             stored = await self._store.get(account, Operation, operation_id)
             if stored is None or stored.document.state.terminal:
                 return
-            try:
-                await self._end_failed(account, _Held(stored), stored.document.cause or _UNEXPLAINED)
-            except (PreconditionFailed, _ChangedMeanwhile):
-                continue
-            return
+            with suppress(PreconditionFailed):
+                await self._close(account, stored)
+                return
 
     async def sweep(self, account: Account) -> int:
-        """Wake every operation that is due and that nobody works on; returns how many. A lost wake-up ends here."""
+        """Wake every operation that is due; returns how many. A lost wake-up ends here, and one that is worked on
+        finds nothing to do."""
         woken, after = 0, None
         while True:
             page = await self._store.page(account, Operation, {"active": "true"}, count=_SWEEP_PAGE, after=after)
-            for operation in page.items:
-                if self._due(operation):
-                    await self._wake_ups.wake(account, operation.id)
-                    woken += 1
+            due = [operation for operation in page.items if operation.not_before <= self._clock.now()]
+            for some in batched(due, _WAKES_AT_ONCE, strict=False):
+                await asyncio.gather(*(self._wake_ups.wake(account, operation) for operation in some))
+            woken += len(due)
             after = page.after
             if after is None:
                 return woken
 
-    def _due(self, operation: Operation) -> bool:
-        now = self._clock.now()
-        leased = operation.lease is not None and operation.lease.until > now
-        return not operation.state.terminal and not leased and operation.not_before <= now
-
-    async def _due_or_rewoken(self, account: Account, operation: Operation) -> bool:
-        """Whether to run it now; a wake-up that came too early, by another clock than ours, comes again."""
+    async def _may_run(self, account: Account, stored: Stored[Operation]) -> bool:
+        """Whether it is due and free; a wake-up that came too early, by another clock than ours, comes again."""
+        operation = stored.document
+        if operation.state.terminal or is_leased(stored):
+            return False
         early = operation.not_before - self._clock.now()
-        if early > timedelta(0) and not operation.state.terminal:
+        if early > timedelta(0):
             await self._wake(account, operation, early)
             return False
-        return self._due(operation)
+        self._telemetry.measure("slipway.queue.age", -early.total_seconds(), {"workflow": operation.workflow})
+        return True
 
-    async def _extend_lease(self, account: Account, held: _Held) -> None:
-        leased = held.operation.leased(self._owner, self._clock.now() + self._limits.lease)
-        (written, *_) = await self._store.commit(account, [Replace(held.stored, leased)])
-        held.stored = Stored(leased, written.etag)
-
-    async def _run_step(self, account: Account, held: _Held) -> None:
-        operation = held.operation
-        workflow = self._workflows[operation.workflow]
-        began = self._clock.now()
+    async def _run(self, account: Account, stored: Stored[Operation]) -> None:
+        owner = f"{self._owner}/{self._clock.random_bits(32):08x}"
+        hold = Hold(self._store, self._clock, account, stored, owner=owner, terms=self._limits.lease)
+        await hold.take()
+        until = self._clock.monotonic() + self._limits.turn.total_seconds()
         try:
-            outcome = await self._while_leased(account, held, self._step(workflow, account, operation))
-            await self._advance(account, held, outcome, began)
-        except PreconditionFailed:
-            raise
-        except ServiceError as error:
-            await self._retry_or_give_up(account, held, error)
-        except Exception as bug:
-            _logger.exception("operation %s: step %s broke", operation.id, operation.step)
-            await self._record_bug(account, held, bug)
+            while await self._run_step(account, hold, last=self._clock.monotonic() >= until):
+                pass
+        except asyncio.CancelledError:
+            await self._give_back(account, hold)
             raise
 
-    async def _step(self, workflow: Workflow, account: Account, operation: Operation) -> Outcome | None:
-        if operation.step == UNDO:
-            await workflow.undo(account, operation)
-            return None
+    async def _give_back(self, account: Account, hold: Hold) -> None:
+        """This worker is being stopped: another one goes on at once, and not when the lease has run out."""
+        try:
+            async with asyncio.timeout(_LAST_WORDS):
+                await hold.give_back()
+                await self._wake_ups.wake(account, hold.operation)
+        except (ServiceError, CancelRequested, TimeoutError) as error:
+            _logger.warning("operation=%s: its lease runs out by itself: %s", hold.operation.id, error)
+
+    async def _run_step(self, account: Account, hold: Hold, *, last: bool) -> bool:
+        """Run the step that is due and commit what it came to; whether this worker goes on with the next one."""
+        operation, began = hold.operation, self._clock.now()
+        attributes = {"operation": operation.id, "step": operation.step, "resource": operation.resource_id}
+        with self._telemetry.span(f"{operation.workflow} {operation.step}", operation.trace_parent, attributes):
+            try:
+                if operation.cancel_requested and not operation.undoing:
+                    raise CancelRequested  # as if it had come while the step ran
+                outcome = await hold.work(self._step(account, operation))
+                goes_on = await self._advance(account, hold, outcome, last=last)
+                came_to = type(outcome).__name__ if outcome else "Undone"
+            except LeaseLost:
+                raise
+            except CancelRequested:
+                goes_on, came_to = await self._undo(hold, None), "Cancelling"
+            except ServiceError as error:
+                goes_on, came_to = await self._retry_or_give_up(account, hold, error), error.code
+            except Exception as bug:
+                _logger.exception("operation=%s step=%s outcome=Broke", operation.id, operation.step)
+                await self._record_bug(hold, bug)
+                raise
+        self._tell(operation, hold.operation, came_to, self._clock.now() - began)
+        return goes_on
+
+    async def _step(self, account: Account, operation: Operation) -> Outcome | None:
+        workflow = self._workflows[operation.workflow]
         if self._clock.now() > operation.deadline:
-            raise workflow.overdue(operation)
+            raise _LEFT_BEHIND if operation.undoing else workflow.overdue(operation)
+        if operation.undoing:
+            return await workflow.undo(account, operation)
         return await workflow.steps[operation.step](account, operation)
 
-    async def _while_leased(
-        self, account: Account, held: _Held, work: Coroutine[None, None, Outcome | None]
-    ) -> Outcome | None:
-        """Renew the lease until the work is done; a worker that loses it is stopped before its next effect."""
-        step, finished = asyncio.create_task(work), asyncio.Event()
-        renewal = asyncio.create_task(self._renew(account, held, finished))
-        try:
-            await asyncio.wait({step, renewal}, return_when=asyncio.FIRST_COMPLETED)
-            if not step.done():
-                raise PreconditionFailed("The lease was lost.")
-            finished.set()
-            await renewal
-            return step.result()
-        finally:
-            step.cancel()
-            renewal.cancel()
-            await asyncio.gather(step, renewal, return_exceptions=True)
-
-    async def _renew(self, account: Account, held: _Held, finished: asyncio.Event) -> None:
-        """Returns when the work has finished, or the lease is lost."""
-        while True:
-            try:
-                async with asyncio.timeout(self._limits.lease.total_seconds() / 3):
-                    await finished.wait()
-                return
-            except TimeoutError:
-                try:
-                    await self._extend_lease(account, held)
-                except PreconditionFailed:
-                    return
-                except ServiceError as error:
-                    _logger.warning("operation %s: lease not renewed: %s", held.operation.id, error.message)
-                    if held.operation.lease is None or held.operation.lease.until <= self._clock.now():
-                        return
-
-    async def _advance(self, account: Account, held: _Held, outcome: Outcome | None, began: datetime) -> None:
-        operation, now = held.operation, self._clock.now()
+    async def _advance(self, account: Account, hold: Hold, outcome: Outcome | None, *, last: bool) -> bool:
+        operation, now = hold.operation, self._clock.now()
         match outcome:
             case Next(step, left, changes):
-                await self._commit(account, held, operation.at_step(step, left or {}, now), changes)
-                await self._wake(account, operation, timedelta(0))
+                await hold.commit(operation.at_step(step, left or {}, now, None if last else hold.lease), changes)
+                if last:
+                    await self._wake(account, hold.operation)
+                return not last
             case Wait(delay, waiting_for):
-                await self._commit(account, held, operation.waiting(waiting_for, now + delay), ())
-                await self._wake(account, operation, delay)
-            case Done(changes):
-                await self._commit(account, held, operation.ended(State.SUCCEEDED, now), changes)
+                await hold.commit(operation.waiting(waiting_for, now + delay))
+                await self._wake(account, hold.operation, delay)
+            case Done(changes, left):
+                await hold.commit(operation.keeping(left or {}).ended(State.SUCCEEDED, now), changes)
             case None:
-                await self._end_failed(account, held, operation.cause or _UNEXPLAINED)
-        _logger.info(
-            "operation=%s resource=%s step=%s outcome=%s attempt=%d seconds=%.3f",
-            operation.id,
-            operation.resource_id,
-            operation.step,
-            type(outcome).__name__ if outcome else State.FAILED,
-            operation.attempts + 1,
-            (now - began).total_seconds(),
-        )
+                await self._end(account, hold)
+        return False
 
-    async def _commit(self, account: Account, held: _Held, operation: Operation, changes: Sequence[Change]) -> None:
-        """Raises PreconditionFailed when the operation is somebody else's now, Unavailable when only another row changed."""
-        try:
-            await self._store.commit(account, [Replace(held.stored, operation), *changes])
-        except PreconditionFailed:
-            current = await self._store.get(account, Operation, operation.id)
-            if current is None or current.etag != held.stored.etag:
-                raise
-            raise _ChangedMeanwhile("The resource was changed meanwhile.") from None
+    async def _retry_or_give_up(self, account: Account, hold: Hold, error: ServiceError) -> bool:
+        operation, now = hold.operation, self._clock.now()
+        delay = max(self._delay(operation.attempts), timedelta(seconds=error.retry_after or 0))
+        response = ErrorResponse.of(error)
+        _logger.warning("operation=%s step=%s failed: %s %s", operation.id, operation.step, error.code, error.message)
+        if error.retryable and self._may_retry(operation, now + delay):
+            self._telemetry.count("slipway.retries", {"workflow": operation.workflow, "step": operation.step})
+            await hold.commit(operation.retrying(response, now + delay))
+            await self._wake(account, hold.operation, delay)
+            return False
+        if not operation.undoing:
+            return await self._undo(hold, response)
+        await self._end(account, hold, left=response)
+        return False
 
-    async def _retry_or_give_up(self, account: Account, held: _Held, error: ServiceError) -> None:
-        operation, now = held.operation, self._clock.now()
-        delay: timedelta = self._delay(operation.attempts, error)
-        cause = ErrorResponse.of(error)
-        last = operation.attempts + 1 >= self._limits.attempts or now + delay > operation.deadline
-        _logger.warning("operation %s: step %s failed: %s %s", operation.id, operation.step, error.code, error.message)
-        if error.retryable and not last:
-            known = operation.cause if operation.step == UNDO and operation.cause else cause
-            await self._commit(account, held, operation.retrying(known, now + delay), ())
-            await self._wake(account, operation, delay)
-        elif operation.step == UNDO:
-            await self._end_failed(account, held, operation.cause or cause)
+    def _may_retry(self, operation: Operation, moment: datetime) -> bool:
+        """Taking back is tried as long as there is time: giving up on it would leave something behind."""
+        attempts = self._limits.attempts.get(operation.workflow, self._limits.otherwise)
+        return moment <= operation.deadline and (operation.undoing or operation.attempts + 1 < attempts)
+
+    def _delay(self, attempts: int) -> timedelta:
+        """Doubling from the first delay to the longest, up to half of it by chance."""
+        longest = min(self._limits.first_delay * (1 << min(attempts, 16)), self._limits.longest_delay)
+        return longest * (0.5 + self._clock.random_bits(16) / 0xFFFF / 2)
+
+    async def _undo(self, hold: Hold, cause: ErrorResponse | None) -> bool:
+        """Go on with taking back what was done, for that cause or because it is cancelled."""
+        now = self._clock.now()
+        await hold.commit(hold.operation.failing(cause, now, now + self._limits.to_undo, hold.lease))
+        return True
+
+    async def _end(self, account: Account, hold: Hold, left: ErrorResponse | None = None) -> None:
+        """It has ended without success. `left` says why what it did could not be taken back."""
+        operation, now = hold.operation, self._clock.now()
+        if operation.cause is None and left is None:
+            changes = await self._workflows[operation.workflow].cancelled(account, operation)
+            await hold.commit(operation.ended(State.CANCELLED, now), changes)
         else:
-            await self._commit(account, held, operation.undoing(UNDO, cause, now, now + self._limits.to_undo), ())
-            await self._wake(account, operation, timedelta(0))
+            failure = await self._failure(account, operation, operation.cause or left or _UNEXPLAINED)
+            await hold.commit(operation.ended(State.FAILED, now, failure.error), failure.changes)
 
-    def _delay(self, attempts: int, error: ServiceError) -> timedelta:
-        """Doubling from the first delay to the longest, up to half of it by chance; never less than was asked for."""
-        longest = min(self._limits.first_delay * (1 << attempts), self._limits.longest_delay)
-        chance = self._clock.random_bits(16) / 0xFFFF
-        return max(longest * (0.5 + chance / 2), timedelta(seconds=error.retry_after or 0))
+    async def _failure(self, account: Account, operation: Operation, error: ErrorResponse) -> Failure:
+        return await self._workflows[operation.workflow].failed(account, operation, error)
 
-    async def _record_bug(self, account: Account, held: _Held, bug: Exception) -> None:
+    async def _close(self, account: Account, stored: Stored[Operation]) -> None:
+        operation, now = stored.document, self._clock.now()
+        cause = operation.cause or _UNEXPLAINED
+        if operation.undoing:
+            failure = await self._failure(account, operation, cause)
+            ended = operation.ended(State.FAILED, now, failure.error)
+            await self._store.commit(account, [Replace(stored, ended), *failure.changes])
+        else:
+            failing = operation.failing(cause, now, now + self._limits.to_undo, None)
+            await self._store.commit(account, [Replace(stored, failing)])
+            await self._wake(account, failing, self._limits.lease.lasts if failing.lease else timedelta(0))
+
+    async def _record_bug(self, hold: Hold, bug: Exception) -> None:
         """So that the poison queue's function can close the operation with it; a better cause is kept."""
-        unexplained = ErrorResponse.of(ServiceError(f"A step broke ({type(bug).__name__}); the log says where."))
-        cause = held.operation.cause or unexplained
-        await self._commit(account, held, held.operation.retrying(cause, self._clock.now()), ())
+        broke = ErrorResponse.of(ServiceError(f"A step broke ({type(bug).__name__}); the log says where."))
+        with suppress(CancelRequested, ChangedMeanwhile):
+            await hold.commit(hold.operation.retrying(hold.operation.cause or broke, self._clock.now()))
 
-    async def _end_failed(self, account: Account, held: _Held, error: ErrorResponse) -> None:
-        operation = held.operation
-        failure = await self._workflows[operation.workflow].failed(account, operation, error)
-        ended = operation.ended(State.FAILED, self._clock.now(), failure.error)
-        await self._commit(account, held, ended, failure.changes)
-
-    async def _wake(self, account: Account, operation: Operation, delay: timedelta) -> None:
+    async def _wake(self, account: Account, operation: Operation, delay: timedelta = timedelta(0)) -> None:
         try:
-            await self._wake_ups.wake(account, operation.id, delay)
+            await self._wake_ups.wake(account, operation, delay)
         except ServiceError as error:
-            _logger.warning("operation %s: not woken, the sweep will: %s", operation.id, error.message)
+            _logger.warning("operation=%s: not woken, the sweep will: %s", operation.id, error.message)
+
+    def _tell(self, before: Operation, after: Operation, came_to: str, took: timedelta) -> None:
+        """One line and one measurement for each transition."""
+        seconds = took.total_seconds()
+        self._telemetry.measure("slipway.step.duration", seconds, {"workflow": before.workflow, "step": before.step})
+        if after.state is not before.state or before.attempts == 0:
+            self._telemetry.count("slipway.operations", {"workflow": before.workflow, "state": after.state})
+        _logger.info(
+            "operation=%s resource=%s step=%s outcome=%s state=%s attempt=%d seconds=%.3f",
+            before.id,
+            before.resource_id,
+            before.step,
+            came_to,
+            after.state,
+            before.attempts + 1,
+            seconds,
+        )

@@ -31,9 +31,10 @@ class Wait:
 
 @dataclass(frozen=True)
 class Done:
-    """The operation has succeeded; `changes` are committed with its end."""
+    """The operation has succeeded; `checkpoint` and `changes` are committed with its end."""
 
     changes: Sequence[Change] = ()
+    checkpoint: Mapping[str, Json] | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ type Step = Callable[[Account, Operation], Awaitable[Outcome]]
 
 
 class Workflow(Protocol):
-    """A kind of operation: its steps by name, the first being `begin`, and what happens when it fails."""
+    """A kind of operation: its steps by name, and what happens when it fails or is cancelled."""
 
     @property
     def steps(self) -> Mapping[str, Step]:
@@ -59,8 +60,11 @@ class Workflow(Protocol):
     def overdue(self, operation: Operation) -> ServiceError:
         """The error of an operation that did not end by its deadline."""
 
-    async def undo(self, account: Account, operation: Operation) -> None:
-        """Take back the effects of a failed operation on the outside; idempotent."""
+    async def undo(self, account: Account, operation: Operation) -> Wait | None:
+        """Take back the effects on the outside of an operation that will not succeed; idempotent. None when it is done."""
 
     async def failed(self, account: Account, operation: Operation, error: ErrorResponse) -> Failure:
         """What the failure means for the resource; reads only, since the engine commits it."""
+
+    async def cancelled(self, account: Account, operation: Operation) -> Sequence[Change]:
+        """What being cancelled means for the resource; reads only, since the engine commits it."""

@@ -9,11 +9,13 @@ from shared.domain.ids import created_at, new_id
 from shared.domain.images import Image, ImageRequest
 from shared.domain.manifests import Manifest
 from shared.domain.operations import Operation
+from shared.domain.plans import BUILD_IMAGE
 from shared.domain.ports import BuildLogs, Clock, Computes, Store
 from shared.domain.services import Service
 from shared.resources.found import found, referred
-from shared.resources.operations import BUILD_IMAGE, Operations, accepted
+from shared.resources.operations import Operations
 from shared.resources.removal import Reference, remove_unless_referred
+from shared.resources.repeatability import UNREPEATED, Once
 from shared.resources.versions import commit_next_version
 
 
@@ -27,13 +29,13 @@ class Images:
         self._computes = computes
         self._logs = logs
 
-    async def build(self, account: Account, request: ImageRequest) -> Operation:
+    async def build(self, account: Account, request: ImageRequest, once: Once = UNREPEATED) -> Operation:
         """Accept the build of an image; raises InvalidRequest for an unknown manifest or compute resource."""
         self._computes.find(request.compute_resource_id, field="computeResourceId")
         manifest = await referred(self._store, account, Manifest, "manifestId", request.manifest_id)
         now = self._clock.now()
         identifier, operation_id = (new_id(now, self._clock.random_bits) for _ in range(2))
-        operation = accepted(self._clock, BUILD_IMAGE, identifier=operation_id, resource_id=identifier, checkpoint={})
+        operation = self._operations.accepted(BUILD_IMAGE, identifier=operation_id, resource_id=identifier, checkpoint={})
 
         def changes(version: int) -> list[Change]:
             image = Image(
@@ -47,7 +49,7 @@ class Images:
                 created_time=created_at(identifier),
                 operation_id=operation_id,
             )
-            return [Insert(image), Insert(operation), Touch(manifest)]
+            return [*once.recording(operation), Insert(image), Insert(operation), Touch(manifest)]
 
         await commit_next_version(self._store, account, Image, request.name, changes)
         await self._operations.start(account, operation)

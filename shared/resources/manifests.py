@@ -13,6 +13,7 @@ from shared.domain.models import Model
 from shared.domain.ports import Clock, Store
 from shared.resources.found import found, referred
 from shared.resources.removal import Reference, remove_unless_referred
+from shared.resources.repeatability import UNREPEATED, Once
 from shared.resources.versions import commit_next_version
 
 
@@ -23,7 +24,7 @@ class Manifests:
         self._store = store
         self._clock = clock
 
-    async def register(self, account: Account, request: ManifestRequest) -> Manifest:
+    async def register(self, account: Account, request: ManifestRequest, once: Once = UNREPEATED) -> Manifest:
         """Register it as the next version of its name; raises InvalidRequest when a model is not registered."""
         identifier = new_id(self._clock.now(), self._clock.random_bits)
 
@@ -34,7 +35,7 @@ class Manifests:
             touches = await self._touched_models(account, request.model_ids)
 
             def changes(version: int, touches: list[Change] = touches) -> list[Change]:
-                return [Insert(manifest(version)), *touches]
+                return [*once.recording(manifest(version)), Insert(manifest(version)), *touches]
 
             try:
                 version = await commit_next_version(self._store, account, Manifest, request.name, changes)

@@ -1,7 +1,7 @@
 """Use cases of models. Source: api.md, 1–3; client-facts.md, 16."""
 
 from shared.domain.accounts import Account
-from shared.domain.documents import Insert, Page
+from shared.domain.documents import Change, Insert, Page
 from shared.domain.filters import ModelFilters
 from shared.domain.ids import created_at, new_id
 from shared.domain.manifests import Manifest
@@ -9,6 +9,7 @@ from shared.domain.models import Model, ModelRequest
 from shared.domain.ports import Clock, Store
 from shared.resources.found import found
 from shared.resources.removal import Reference, remove_unless_referred
+from shared.resources.repeatability import UNREPEATED, Once
 from shared.resources.versions import commit_next_version
 
 
@@ -19,17 +20,17 @@ class Models:
         self._store = store
         self._clock = clock
 
-    async def register(self, account: Account, request: ModelRequest) -> Model:
+    async def register(self, account: Account, request: ModelRequest, once: Once = UNREPEATED) -> Model:
         """Register it as the next version of its name."""
         identifier = new_id(self._clock.now(), self._clock.random_bits)
 
         def model(version: int) -> Model:
             return Model(**request.__dict__, id=identifier, version=version, created_at=created_at(identifier))
 
-        version = await commit_next_version(
-            self._store, account, Model, request.name, lambda version: [Insert(model(version))]
-        )
-        return model(version)
+        def changes(version: int) -> list[Change]:
+            return [*once.recording(model(version)), Insert(model(version))]
+
+        return model(await commit_next_version(self._store, account, Model, request.name, changes))
 
     async def get(self, account: Account, identifier: str) -> Model:
         """One model; raises NotFound."""

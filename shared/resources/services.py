@@ -1,30 +1,36 @@
 """Use cases of services. Source: api.md, 10–16; client-facts.md, 7–14."""
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 
 from shared.domain.accounts import Account
 from shared.domain.deployments import Deployment
 from shared.domain.documents import Change, Claim, Insert, Page, Release, Remove, Replace, Stored, Touch
-from shared.domain.errors import Conflict, InvalidRequest, OperationInProgress, PreconditionFailed
+from shared.domain.errors import Conflict, InvalidRequest, OperationInProgress, PreconditionFailed, Taken
 from shared.domain.filters import ServiceFilters
 from shared.domain.ids import created_at, new_id
 from shared.domain.images import Image
 from shared.domain.models import Model
 from shared.domain.operations import Operation, State
+from shared.domain.plans import DELETE_SERVICE, DEPLOY_SERVICE
 from shared.domain.ports import Clock, Computes, Store
 from shared.domain.services import (
     AuthKeys,
     KeyGenerations,
     KeyType,
+    LastUpdate,
     Service,
     ServiceCreateRequest,
     ServiceSettings,
     ServiceUpdateRequest,
 )
+from shared.domain.wire import Wire
 from shared.resources.found import found, missing, referred
 from shared.resources.keys import KeyRing
-from shared.resources.operations import DELETE_SERVICE, DEPLOY_SERVICE, Operations, accepted
+from shared.resources.operations import Operations
+from shared.resources.repeatability import UNREPEATED, Once
+from shared.resources.tags import ANY_TAG, ExpectedTags, changed_meanwhile
 
 
 class Services:
@@ -37,7 +43,7 @@ class Services:
         self._computes = computes
         self._key_ring = key_ring
 
-    async def create(self, account: Account, request: ServiceCreateRequest) -> Operation:
+    async def create(self, account: Account, request: ServiceCreateRequest, once: Once = UNREPEATED) -> Operation:
         """Accept a new service; raises Conflict when the account has one of that name."""
         self._computes.find(request.compute_resource.id, field="computeResource.id")
         settings = _settings_of(request).settled()
@@ -57,6 +63,7 @@ class Services:
         )
         operation = self._deploy_operation(operation_id, service_id, deployment_id, image.document.id, settings)
         changes: list[Change] = [
+            *once.recording(operation),
             Claim(_name_claim(request.name), service_id),
             Insert(service),
             Insert(KeyGenerations(id=service_id)),
@@ -66,18 +73,38 @@ class Services:
         ]
         try:
             await self._store.commit(account, changes)
-        except Conflict as conflict:
-            raise _name_taken(request.name) from conflict
+        except Taken as taken:
+            if taken.key != _name_claim(request.name):
+                raise
+            raise _name_taken(request.name) from taken
         except PreconditionFailed as gone:
             raise _image_gone(request.image_id) from gone
         await self._operations.start(account, operation)
         return operation
 
-    async def update(self, account: Account, identifier: str, request: ServiceUpdateRequest) -> Operation:
-        """Accept an update; what the service runs changes when the operation succeeds. Raises NotFound and Conflict."""
+    async def update(
+        self,
+        account: Account,
+        identifier: str,
+        request: ServiceUpdateRequest,
+        once: Once = UNREPEATED,
+        *,
+        expected: ExpectedTags = ANY_TAG,
+    ) -> Operation:
+        """Accept an update; what the service runs changes when the operation succeeds.
+
+        Raises NotFound and Conflict, and PreconditionFailed when the service is not as expected, unless it is so because
+        this very update was accepted before, its answer having been lost (RFC 9110, 13.1.1).
+        """
+        asked = LastUpdate(expected=expected.text, request=fingerprint(request))
         while True:
             stored = await found(self._store, account, Service, identifier)
             service = stored.document
+            if not expected.met_by(service.tag):
+                before = service.last_update
+                if before is not None and before.but(operation_id="") == asked:
+                    return (await found(self._store, account, Operation, before.operation_id)).document
+                raise changed_meanwhile(service.tag)
             if service.operation_id is not None:
                 raise OperationInProgress(f"service {service.id}", service.operation_id)
             settings = service.settings.merged(_settings_of(request))
@@ -85,7 +112,8 @@ class Services:
             deployment_id, operation_id = self._new_ids(2)
             operation = self._deploy_operation(operation_id, service.id, deployment_id, image.document.id, settings)
             changes: list[Change] = [
-                Replace(stored, service.changing(operation_id, self._clock.now())),
+                *once.recording(operation),
+                Replace(stored, service.changing(asked.but(operation_id=operation_id), self._clock.now())),
                 Insert(_deployment(deployment_id, service, image.document.id)),
                 Insert(operation),
                 Touch(image),
@@ -101,21 +129,29 @@ class Services:
         """One service; raises NotFound."""
         return (await found(self._store, account, Service, identifier)).document
 
+    async def id_of(self, account: Account, name: str) -> str | None:
+        """The id of the service of that name, None when there is none."""
+        held = await self._store.held(account, _name_claim(name))
+        return held.value if held else None
+
     async def page(self, account: Account, filters: ServiceFilters, count: int, after: str | None) -> Page[Service]:
         """Services that fit the filters, newest first."""
         return await self._store.page(account, Service, filters.given(), count=count, after=after)
 
-    async def delete(self, account: Account, identifier: str) -> bool:
+    async def delete(self, account: Account, identifier: str, expected: ExpectedTags = ANY_TAG) -> bool:
         """Delete it: when this returns the service takes no calls; what is left to clear is an operation.
 
         False when there is no such service. Taken in any state; what is under way is cancelled. Raises Unavailable
-        when the compute resource cannot be told: the delete is accepted even so, and can be repeated.
+        when the compute resource cannot be told: the delete is accepted even so, and can be repeated. Raises
+        PreconditionFailed when the service is not as expected.
         """
         while True:
             stored = await self._store.get(account, Service, identifier)
             if stored is None:
                 await self._withdraw_again(account, identifier)
                 return False
+            if not expected.met_by(stored.document.tag):
+                raise changed_meanwhile(stored.document.tag)
             (operation_id,) = self._new_ids(1)
             try:
                 changes, operation = await self._delete_changes(account, stored, operation_id)
@@ -129,22 +165,35 @@ class Services:
 
     async def keys(self, account: Account, identifier: str) -> AuthKeys:
         """Both keys; raises NotFound."""
-        return self._key_ring.keys(account, (await self._generations(account, identifier)).document)
+        return self.keys_of(account, (await self._generations(account, identifier)).document)
 
-    async def regenerate_key(self, account: Account, identifier: str, key_type: KeyType) -> AuthKeys:
-        """Make one key anew; the old one is refused from the moment this returns."""
-        service = await self.get(account, identifier)
-        compute = self._computes.find(service.compute_resource.id, field="computeResource.id")
+    def keys_of(self, account: Account, generations: KeyGenerations) -> AuthKeys:
+        """Both keys, as they are after that many regenerations."""
+        return self._key_ring.keys(account, generations)
+
+    async def regenerate_key(
+        self, account: Account, identifier: str, key_type: KeyType, once: Once = UNREPEATED
+    ) -> KeyGenerations:
+        """Make one key anew; it is good, and the old one refused, when `enforce_keys` has returned."""
         while True:
             stored = await self._generations(account, identifier)
             generations = stored.document.regenerated(key_type)
             try:
-                await self._store.commit(account, [Replace(stored, generations)])
+                await self._store.commit(account, [*once.recording(generations), Replace(stored, generations)])
             except PreconditionFailed:
                 continue
-            keys = self._key_ring.keys(account, generations)
-            await compute.ensure_keys(identifier, keys)
-            return keys
+            return generations
+
+    async def enforce_keys(self, account: Account, identifier: str) -> None:
+        """The keys that are stored are those in force from the moment this returns. Raises NotFound and Unavailable."""
+        service = await self.get(account, identifier)
+        compute = self._computes.find(service.compute_resource.id, field="computeResource.id")
+        while True:
+            stored = await self._generations(account, identifier)
+            await compute.ensure_keys(identifier, self._key_ring.keys(account, stored.document))
+            latest = await self._generations(account, identifier)
+            if latest.document == stored.document:
+                return
 
     async def _generations(self, account: Account, identifier: str) -> Stored[KeyGenerations]:
         """They are there as long as the service is; raises NotFound."""
@@ -174,10 +223,14 @@ class Services:
         return [new_id(now, self._clock.random_bits) for _ in range(count)]
 
     def _deploy_operation(
-        self, identifier: str, service_id: str, deployment_id: str, image_id: str, settings: ServiceSettings
+        self,
+        identifier: str,
+        service_id: str,
+        deployment_id: str,
+        image_id: str,
+        settings: ServiceSettings,
     ) -> Operation:
-        return accepted(
-            self._clock,
+        return self._operations.accepted(
             DEPLOY_SERVICE,
             identifier=identifier,
             resource_id=service_id,
@@ -193,8 +246,8 @@ class Services:
     ) -> tuple[Sequence[Change], Operation]:
         service, now = stored.document, self._clock.now()
         checkpoint = {"computeResourceId": service.compute_resource.id, "cancelled": service.operation_id}
-        operation = accepted(
-            self._clock, DELETE_SERVICE, identifier=operation_id, resource_id=service.id, checkpoint={**checkpoint}
+        operation = self._operations.accepted(
+            DELETE_SERVICE, identifier=operation_id, resource_id=service.id, checkpoint={**checkpoint}
         )
         changes: list[Change] = [
             Remove(stored),
@@ -226,6 +279,11 @@ class Services:
         deleting = await self._store.held(account, deleting_claim(service_id))
         if deleting:
             await self._computes.find(deleting.value, field="computeResource.id").ensure_withdrawn(service_id)
+
+
+def fingerprint(request: Wire) -> str:
+    """What tells one request's body from another's."""
+    return hashlib.sha256(request.json_text().encode()).hexdigest()
 
 
 def _settings_of(request: ServiceSettings) -> ServiceSettings:

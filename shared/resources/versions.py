@@ -6,7 +6,7 @@ from weakref import WeakValueDictionary
 
 from shared.domain.accounts import Account
 from shared.domain.documents import Change, Claim, Document, Reclaim
-from shared.domain.errors import Conflict
+from shared.domain.errors import Taken
 from shared.domain.ports import Store
 
 _turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -18,7 +18,7 @@ async def commit_next_version[D: Document](
     """Commit the changes under the next version of that name, and return it; no gap, no double.
 
     The claim moves on in the same transaction as the changes, so of two writers one loses, and looks again. Writers of
-    one process take turns, since only one of them could win.
+    one process take turns, since only one of them could win. Raises Taken for any other claim among the changes.
     """
     key = f"latest-version:{kind.kind}:{name}"
     turn = _turns.setdefault(f"{account.scope}/{key}", asyncio.Lock())
@@ -29,6 +29,8 @@ async def commit_next_version[D: Document](
             step = Reclaim(latest, str(version)) if latest else Claim(key, str(version))
             try:
                 await store.commit(account, [step, *changes(version)])
-            except Conflict:
+            except Taken as taken:
+                if taken.key != key:
+                    raise
                 continue
             return version

@@ -11,6 +11,7 @@ from shared.domain.accounts import Account
 from shared.domain.documents import (
     Change,
     Claim,
+    Discard,
     Document,
     Held,
     Insert,
@@ -18,11 +19,13 @@ from shared.domain.documents import (
     Reclaim,
     Release,
     Remove,
+    Renew,
     Replace,
     Stored,
     Touch,
 )
-from shared.domain.errors import Conflict, PreconditionFailed, foreign
+from shared.domain.errors import PreconditionFailed, Taken, foreign
+from shared.domain.operations import Operation
 from shared.domain.ports import BuildLog, Clock
 from shared.storage.rows import rows_of
 
@@ -30,16 +33,21 @@ type _Key = tuple[str, str, str]
 
 
 class MemoryStore:
-    """Twin of the table store."""
+    """Twin of the table store. Lists show the documents as they are, renewals too; `clock` is the store's own."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._rows: dict[_Key, tuple[Document | str, str]] = {}
+        self._written: dict[_Key, datetime] = {}
         self._etags = itertools.count(1)
 
     async def get[D: Document](self, account: Account, kind: type[D], identifier: str) -> Stored[D] | None:
         """The document of that id, or None."""
-        found = self._rows.get((account.scope, kind.kind, identifier))
-        return Stored(found[0], found[1]) if found and isinstance(found[0], kind) else None
+        key = (account.scope, kind.kind, identifier)
+        found = self._rows.get(key)
+        if found is None or not isinstance(found[0], kind):
+            return None
+        return Stored(found[0], found[1], self._clock.now() - self._written[key])
 
     async def page[D: Document](
         self, account: Account, kind: type[D], filters: Mapping[str, str], *, count: int, after: str | None = None
@@ -75,29 +83,29 @@ class MemoryStore:
             case Reclaim(held, _):
                 found = self._rows.get((account.scope, _CLAIM, held.key))
                 if not found or found[1] != held.etag:
-                    raise Conflict(f"The claim {held.key} has changed.")
-            case Replace(old, _) | Remove(old):
+                    raise Taken(f"The claim {held.key} has changed.", held.key)
+            case Replace(old, _) | Renew(old, _) | Remove(old):
                 found = self._rows.get((account.scope, old.document.kind, old.document.id))
                 if not found or found[1] != old.etag:
                     raise PreconditionFailed(f"{old.document.kind} {old.document.id} has changed.")
-            case Touch(old):
-                if (account.scope, old.document.kind, old.document.id) not in self._rows:
-                    raise PreconditionFailed(f"{old.document.kind} {old.document.id} is gone.")
+            case Touch(Stored(document=document)) | Discard(document):
+                if (account.scope, document.kind, document.id) not in self._rows:
+                    raise PreconditionFailed(f"{document.kind} {document.id} is gone.")
 
     def _absent(self, key: _Key) -> None:
         if key in self._rows:
-            raise Conflict(f"{key[1]} {key[2]} is taken.")
+            raise Taken(f"{key[1]} {key[2]} is taken.", key[2])
 
     def _apply(self, account: Account, change: Change) -> Stored[Document] | None:
         match change:
-            case Insert(document) | Replace(_, document):
+            case Insert(document) | Replace(_, document) | Renew(_, document):
                 return self._write((account.scope, document.kind, document.id), document)
             case Claim(key, value):
                 self._write((account.scope, _CLAIM, key), value)
             case Reclaim(held, value):
                 self._write((account.scope, _CLAIM, held.key), value)
-            case Remove(old):
-                del self._rows[account.scope, old.document.kind, old.document.id]
+            case Remove(Stored(document=document)) | Discard(document):
+                del self._rows[account.scope, document.kind, document.id]
             case Touch(old):
                 row = (account.scope, old.document.kind, old.document.id)
                 self._write(row, self._rows[row][0])
@@ -108,6 +116,7 @@ class MemoryStore:
     def _write(self, key: _Key, row: Document | str) -> Stored[Document] | None:
         etag = str(next(self._etags))
         self._rows[key] = (row, etag)
+        self._written[key] = self._clock.now()
         return Stored(row, etag) if isinstance(row, Document) else None
 
 
@@ -127,9 +136,9 @@ class MemoryWakeUps:
         self._waiting: list[tuple[datetime, int, Account, str]] = []
         self._order = itertools.count()
 
-    async def wake(self, account: Account, operation_id: str, delay: timedelta = timedelta(0)) -> None:
+    async def wake(self, account: Account, operation: Operation, delay: timedelta = timedelta(0)) -> None:
         """Have that operation looked at, no sooner than after `delay`."""
-        heapq.heappush(self._waiting, (self._clock.now() + delay, next(self._order), account, operation_id))
+        heapq.heappush(self._waiting, (self._clock.now() + delay, next(self._order), account, operation.id))
 
     def pop(self) -> tuple[datetime, Account, str] | None:
         """The next wake-up: when it is due, and for what."""

@@ -15,11 +15,13 @@ from itertools import count, takewhile
 from shared.domain.documents import (
     Change,
     Claim,
+    Discard,
     Document,
     Insert,
     Reclaim,
     Release,
     Remove,
+    Renew,
     Replace,
     Term,
     Touch,
@@ -49,12 +51,13 @@ class Write(Enum):
 
 @dataclass(frozen=True)
 class Row:
-    """One write of a transaction; `etag` None means whatever is there."""
+    """One write of a transaction; `etag` None means whatever is there, `claim` is the key of a claim's row."""
 
     write: Write
     key: str
     properties: Mapping[str, str] = field(default_factory=dict)
     etag: str | None = None
+    claim: str | None = None
 
 
 def document_key(kind: type[Document], identifier: str) -> str:
@@ -109,16 +112,20 @@ def _rows(change: Change) -> Iterator[Row]:
             yield from _inserted(document)
         case Replace(old, new):
             yield from _replaced(old.document, new, old.etag)
+        case Renew(old, new):
+            yield Row(Write.UPDATE, document_key(type(new), new.id), encode(new), old.etag)
         case Remove(old):
             yield from _removed(old.document, old.etag)
+        case Discard(document):
+            yield from _removed(document, None)
         case Touch(old):
             yield Row(Write.MERGE, document_key(type(old.document), old.document.id))
         case Claim(key, value):
-            yield Row(Write.CREATE, claim_key(key), {"value": value})
+            yield Row(Write.CREATE, claim_key(key), {"value": value}, claim=key)
         case Reclaim(held, value):
-            yield Row(Write.UPDATE, claim_key(held.key), {"value": value}, held.etag)
+            yield Row(Write.UPDATE, claim_key(held.key), {"value": value}, held.etag, held.key)
         case Release(key):
-            yield Row(Write.DELETE, claim_key(key))
+            yield Row(Write.DELETE, claim_key(key), claim=key)
 
 
 def _inserted(document: Document) -> Iterator[Row]:
@@ -139,7 +146,7 @@ def _replaced(old: Document, new: Document, etag: str) -> Iterator[Row]:
             yield Row(Write.DELETE, key)
 
 
-def _removed(old: Document, etag: str) -> Iterator[Row]:
+def _removed(old: Document, etag: str | None) -> Iterator[Row]:
     yield Row(Write.DELETE, document_key(type(old), old.id), etag=etag)
     for key in _index_keys(old):
         yield Row(Write.DELETE, key)

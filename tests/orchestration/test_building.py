@@ -18,10 +18,9 @@ async def test_a_build_ends_with_an_image_that_says_where_it_is():
 
 async def test_the_log_of_a_build_can_be_read_while_it_runs():
     world = World()
-    operation = await world.building(await world.manifest())
-    for _ in range(2):
-        _, account, operation_id = world.wake_ups.pop()
-        await world.engine.run(account, operation_id)
+    operation = await world.building(await world.manifest(await world.model()))
+    world.builder.before_content = Unavailable("the model's host is away")
+    await world.engine.run(ACCOUNT, operation.id)
     assert "installed nothing" in world.logs.text(ACCOUNT, operation.resource_id)
     assert (await world.operation(operation)).state is State.RUNNING
     assert (await world.images.get(ACCOUNT, operation.resource_id)).creation_state is State.RUNNING
@@ -73,11 +72,11 @@ async def test_a_bug_is_delivered_again_and_closed_with_its_cause_in_the_end():
     world = World()
     world.builder.failures = [ZeroDivisionError("secret")] * 2
     operation = await world.building(await world.manifest())
-    await world.engine.run(ACCOUNT, operation.id)
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             await world.engine.run(ACCOUNT, operation.id)
     await world.engine.close(ACCOUNT, operation.id)
+    await world.settle()
     ended = await world.operation(operation)
     assert ended.state is State.FAILED
     assert "ZeroDivisionError" in ended.error.message

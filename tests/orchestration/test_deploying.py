@@ -5,7 +5,7 @@ import pytest
 from shared.domain.documents import Replace
 from shared.domain.errors import Conflict, InvalidRequest, NotFound, OperationInProgress, Unavailable
 from shared.domain.filters import DeploymentFilters, ServiceFilters
-from shared.domain.operations import State
+from shared.domain.operations import Lease, State
 from shared.domain.ports import Rollout
 from shared.domain.services import KeyType, ServiceUpdateRequest
 from tests.twins import ACCOUNT, World, failed_rollout
@@ -148,7 +148,7 @@ async def test_a_delete_does_not_clear_under_a_worker_that_may_still_be_at_work(
     world = World()
     operation = await world.creating(await world.built())
     stored = await world.store.get(ACCOUNT, type(operation), operation.id)
-    leased = stored.document.leased("elsewhere", world.clock.now() + timedelta(seconds=60))
+    leased = stored.document.leased(Lease(owner="elsewhere", seconds=60), world.clock.now())
     await world.store.commit(ACCOUNT, [Replace(stored, leased)])
     began = world.clock.now()
     await world.services.delete(ACCOUNT, operation.resource_id)
@@ -181,7 +181,7 @@ async def test_a_regenerated_key_takes_the_place_of_the_old_and_the_other_stays(
     world = World()
     service_id = await world.serving(await world.built())
     before = await world.services.keys(ACCOUNT, service_id)
-    after = await world.services.regenerate_key(ACCOUNT, service_id, KeyType.PRIMARY)
+    after = await world.regenerated(service_id, KeyType.PRIMARY)
     assert after.primary_key != before.primary_key
     assert after.secondary_key == before.secondary_key
     assert world.compute.keys[service_id] == after == await world.services.keys(ACCOUNT, service_id)
@@ -190,10 +190,11 @@ async def test_a_regenerated_key_takes_the_place_of_the_old_and_the_other_stays(
 async def test_a_key_made_anew_during_a_rollout_is_the_one_in_force_at_its_end():
     world = World()
     operation = await world.creating(await world.built())
+    world.compute.otherwise = Rollout(waiting_for="1 replica")
     await world.engine.run(ACCOUNT, operation.id)
+    after = await world.regenerated(operation.resource_id, KeyType.SECONDARY)
     world.compute.keys.clear()
-    after = await world.services.regenerate_key(ACCOUNT, operation.resource_id, KeyType.SECONDARY)
-    world.compute.keys.clear()
+    world.compute.otherwise = Rollout(ready=True)
     await world.settle()
     assert world.compute.keys[operation.resource_id] == after
 

@@ -12,7 +12,7 @@ from shared.domain.documents import Claim
 from shared.domain.errors import ServiceError, Throttled, TooLarge, Unavailable
 from shared.storage.blobs import BlobBuildLogs
 from shared.storage.connection import StorageConnection
-from shared.storage.queues import QueueWakeUps
+from shared.storage.queues import WAKE_UPS, QueueSender
 from shared.storage.tables import TableStore
 
 ACCOUNT = Account("sub", "group", "local")
@@ -92,10 +92,10 @@ async def test_a_read_that_is_refused_names_the_identity(storage):
 
 async def test_a_refused_wake_up_names_the_identity(storage):
     storage.status = 403
-    wake_ups = QueueWakeUps(storage.connection)
+    sender = QueueSender(storage.connection, WAKE_UPS)
     with pytest.raises(ServiceError) as caught:
-        await wake_ups.wake(ACCOUNT, "operation")
-    await wake_ups.close()
+        await sender.send("wake up")
+    await sender.close()
     assert caught.value.code == "StorageAccessDenied"
 
 

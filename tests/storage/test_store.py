@@ -25,7 +25,7 @@ CLOCK = ManualClock()
 @pytest.fixture(params=["twin", "tables"])
 async def store(request, azurite) -> AsyncIterator[Store]:
     if request.param == "twin":
-        yield MemoryStore()
+        yield MemoryStore(CLOCK)
         return
     connection = StorageConnection.from_settings({"AzureWebJobsStorage": azurite.connection_string})
     tables = TableStore(connection, f"t{uuid4().hex}")

@@ -14,16 +14,21 @@ from shared.domain.accounts import Account
 from shared.domain.errors import InvalidRequest, Unavailable
 from shared.storage.connection import StorageConnection
 from shared.storage.memory import MemoryWakeUps
-from shared.storage.queues import QueueWakeUps, parse_wake_up, wake_up
+from shared.storage.queues import QueueSender, QueueWakeUps, parse_wake_up, wake_up
+from tests.operations import an_operation
 from tests.twins import ManualClock
 
 ACCOUNT = Account("Sub", "Group", "local")
+OPERATION = an_operation()
 
 
 @given(st.text(max_size=20), st.text(max_size=20), st.text(max_size=20), st.uuids())
 def test_a_wake_up_says_what_it_was_made_of(subscription, group, name, identifier):
     account = Account(subscription, group, name)
-    assert parse_wake_up(wake_up(account, str(identifier)).encode()) == (account, str(identifier))
+    trace = f"00-{identifier.hex}-{identifier.hex[:16]}-01"
+    woken = parse_wake_up(wake_up(account, an_operation(str(identifier), trace_parent=trace)).encode())
+    assert (woken.account, woken.operation_id) == (account, str(identifier))
+    assert woken.trace_parent in (trace, None)
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'"x"', b'{"account": 1, "operationId": "x"}', b"\xff"])
@@ -51,12 +56,14 @@ class QueueChannel:
         self._text = connection_string
         self._name = f"q{uuid4().hex}"
         connection = StorageConnection.from_settings({"AzureWebJobsStorage": connection_string})
-        self.wake_ups = QueueWakeUps(connection, self._name)
+        self.sender = QueueSender(connection, self._name)
+        self.wake_ups = QueueWakeUps(self.sender)
 
     async def due(self) -> list[tuple[Account, str]]:
         async with QueueClient.from_connection_string(self._text, self._name) as queue:
             messages = [message async for message in queue.receive_messages()]
-        return [parse_wake_up(base64.b64decode(message.content)) for message in messages]
+        woken = [parse_wake_up(base64.b64decode(message.content)) for message in messages]
+        return [(wake_up.account, wake_up.operation_id) for wake_up in woken]
 
 
 @pytest.fixture(params=["twin", "queue"])
@@ -66,22 +73,22 @@ async def channel(request, azurite) -> AsyncIterator[TwinChannel | QueueChannel]
         return
     made = QueueChannel(azurite.connection_string)
     yield made
-    await made.wake_ups.close()
+    await made.sender.close()
 
 
 async def test_a_wake_up_says_whose_operation_it_is(channel):
-    await channel.wake_ups.wake(ACCOUNT, "operation")
-    assert await channel.due() == [(ACCOUNT, "operation")]
+    await channel.wake_ups.wake(ACCOUNT, OPERATION)
+    assert await channel.due() == [(ACCOUNT, OPERATION.id)]
 
 
 async def test_a_delayed_wake_up_does_not_come_before_its_time(channel):
-    await channel.wake_ups.wake(ACCOUNT, "later", timedelta(seconds=599.2))
-    await channel.wake_ups.wake(ACCOUNT, "now")
-    assert await channel.due() == [(ACCOUNT, "now")]
+    await channel.wake_ups.wake(ACCOUNT, an_operation(), timedelta(seconds=599.2))
+    await channel.wake_ups.wake(ACCOUNT, OPERATION)
+    assert await channel.due() == [(ACCOUNT, OPERATION.id)]
 
 
 async def test_a_queue_that_is_away_is_unavailable():
     nowhere = "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=eA==;QueueEndpoint=http://127.0.0.1:1/a;"
-    wake_ups = QueueWakeUps(StorageConnection.from_settings({"AzureWebJobsStorage": nowhere}))
+    wake_ups = QueueWakeUps(QueueSender(StorageConnection.from_settings({"AzureWebJobsStorage": nowhere}), "away"))
     with pytest.raises(Unavailable):
-        await wake_ups.wake(ACCOUNT, "x")
+        await wake_ups.wake(ACCOUNT, OPERATION)

@@ -1,0 +1,29 @@
+"""The kinds of operation: what each is about, its steps in order, how often one is tried, how long all may take."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from shared.domain.operations import OperationType
+
+BUILD_IMAGE = "build-image"
+DEPLOY_SERVICE = "deploy-service"
+DELETE_SERVICE = "delete-service"
+RUN_PIPELINE = "run-pipeline"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One kind of operation."""
+
+    operation_type: OperationType
+    steps: tuple[str, ...]
+    deadline: timedelta
+    attempts: int = 8
+
+
+PLANS = {
+    BUILD_IMAGE: Plan(OperationType.IMAGE, ("begin", "dependencies", "content", "publish"), timedelta(minutes=30)),
+    DEPLOY_SERVICE: Plan(OperationType.SERVICE, ("begin", "rollout", "finish"), timedelta(minutes=10)),
+    DELETE_SERVICE: Plan(OperationType.SERVICE, ("begin", "clear"), timedelta(hours=24), attempts=1000),
+    RUN_PIPELINE: Plan(OperationType.PIPELINE, ("model", "manifest", "image", "service"), timedelta(hours=1)),
+}

@@ -1,0 +1,1 @@
+"""CloudEvents: commands that come in, events that go out, and where they go."""

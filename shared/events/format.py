@@ -1,0 +1,101 @@
+"""CloudEvents as JSON texts: commands read, events written. Source: CloudEvents 1.0, JSON event format."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from shared.domain.commands import Command
+from shared.domain.errors import Detail, InvalidRequest, foreign
+from shared.domain.events import Event
+from shared.domain.operations import ErrorResponse
+from shared.domain.tracing import valid_trace_parent
+from shared.domain.wire import Json
+
+CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
+REFUSED = "slipway.command.refused"
+_REQUIRED = ("specversion", "id", "source", "type", "subject", "data")
+
+
+def read_command(text: str) -> Command:
+    """The command that a message holds; raises InvalidRequest with one detail for each attribute that is wrong."""
+    from cloudevents.core.exceptions import CloudEventValidationError  # noqa: PLC0415  # an eighth of a second of a cold start
+    from cloudevents.core.formats.json import JSONFormat  # noqa: PLC0415
+    from cloudevents.core.v1.event import CloudEvent  # noqa: PLC0415
+
+    try:
+        missing = [name for name in _REQUIRED if name not in json.loads(text)]  # the library would make some of them up
+        if missing:
+            details = [Detail("InvalidAttribute", f"{name}: required, and absent.") for name in missing]
+            raise InvalidRequest(" ".join(detail.message for detail in details), code="InvalidEvent", details=details)
+        event = JSONFormat().read(CloudEvent, text)
+    except CloudEventValidationError as error:
+        details = [
+            Detail("InvalidAttribute", foreign(f"{name}: {'; '.join(str(problem) for problem in problems)}."))
+            for name, problems in error.errors.items()
+        ]
+        raise InvalidRequest(" ".join(detail.message for detail in details), code="InvalidEvent", details=details) from None
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise InvalidRequest(f"The message is no CloudEvent in JSON: {foreign(error)}.", code="InvalidEvent") from None
+    subject, data = event.get_subject(), event.get_data()
+    if not isinstance(subject, str):
+        raise _invalid("subject", "the account's path, /api/subscriptions/…/accounts/…")
+    if not isinstance(data, dict):
+        raise _invalid("data", "a JSON object: the body of the HTTP request")
+    trace = event.get_extension("traceparent")
+    return Command(
+        id=event.get_id(),
+        source=event.get_source(),
+        type=event.get_type(),
+        subject=subject,
+        data=data,
+        trace_parent=valid_trace_parent(trace if isinstance(trace, str) else None),
+    )
+
+
+def event_text(event: Event) -> str:
+    """An event as others read it."""
+    attributes = {
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+        "subject": event.subject,
+        "time": event.time,
+        "datacontenttype": "application/json",
+        "sequence": f"{event.sequence:010d}",
+    }
+    return _written(attributes | ({"traceparent": event.trace_parent} if event.trace_parent else {}), event.data)
+
+
+def refusal_text(identifier: str, source: str, text: str, error: ErrorResponse) -> str:
+    """The event that says that a command was refused: the error, and the message as it came, without signatures."""
+    data: dict[str, Json] = {"error": error.model_dump(mode="json", exclude_none=True), "message": foreign(text, 8192)}
+    attributes = {"id": identifier, "source": source, "type": REFUSED, "datacontenttype": "application/json"}
+    return _written(attributes, data)
+
+
+def tries_of(text: str) -> int:
+    """How often a command was put off before."""
+    try:
+        return int(json.loads(text)[_TRIES])
+    except (ValueError, KeyError, TypeError):
+        return 0
+
+
+def with_tries(text: str, tries: int) -> str:
+    """The command, saying how often it was put off."""
+    return json.dumps({**json.loads(text), _TRIES: tries})
+
+
+_TRIES = "slipwaytries"
+
+
+def _written(attributes: Mapping[str, Any], data: Mapping[str, Json]) -> str:
+    from cloudevents.core.formats.json import JSONFormat  # noqa: PLC0415
+    from cloudevents.core.v1.event import CloudEvent  # noqa: PLC0415
+
+    return JSONFormat().write(CloudEvent(dict(attributes), dict(data))).decode()
+
+
+def _invalid(attribute: str, accepts: str) -> InvalidRequest:
+    message = f"{attribute}: missing or of another kind; accepts {accepts}."
+    return InvalidRequest(message, code="InvalidEvent", details=[Detail("InvalidAttribute", message)])

@@ -1,0 +1,39 @@
+"""Use cases of pipelines: several requests as one operation."""
+
+from shared.domain.accounts import Account
+from shared.domain.documents import Insert
+from shared.domain.ids import new_id
+from shared.domain.operations import Operation
+from shared.domain.pipelines import PipelineRequest
+from shared.domain.plans import RUN_PIPELINE
+from shared.domain.ports import Clock, Computes, Store
+from shared.resources.operations import Operations
+from shared.resources.repeatability import UNREPEATED, Once
+
+
+class Pipelines:
+    """Pipelines of an account. They are operations, and leave what they made."""
+
+    def __init__(self, store: Store, clock: Clock, *, operations: Operations, computes: Computes) -> None:
+        self._store = store
+        self._clock = clock
+        self._operations = operations
+        self._computes = computes
+
+    async def run(self, account: Account, request: PipelineRequest, once: Once = UNREPEATED) -> Operation:
+        """Accept a pipeline; raises InvalidRequest for an unknown compute resource."""
+        if request.image is not None:
+            self._computes.find(request.image.compute_resource_id, field="image.computeResourceId")
+        if request.service is not None:
+            self._computes.find(request.service.compute_resource.id, field="service.computeResource.id")
+        identifier = new_id(self._clock.now(), self._clock.random_bits)
+        operation = self._operations.accepted(
+            RUN_PIPELINE,
+            identifier=identifier,
+            resource_id=identifier,
+            checkpoint={"request": request.model_dump(mode="json", exclude_none=True)},
+            steps=request.parts,
+        )
+        await self._store.commit(account, [*once.recording(operation), Insert(operation)])
+        await self._operations.start(account, operation)
+        return operation
