@@ -110,6 +110,8 @@ class Route:
     filters: type[Wire] | None = None
     paged: bool = False
     version_optional: bool = False
+    conditional: bool = False
+    """Whether it takes If-Match."""
 
 
 ROUTES: list[Route] = []
@@ -126,13 +128,14 @@ def endpoint(
     filters: type[Wire] | None = None,
     paged: bool = False,
     version_optional: bool = False,
+    conditional: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Make a handler the HTTP function of that method and path under the account. `role` None means anybody."""
 
     def register(handler: Handler) -> Handler:
         does = (handler.__doc__ or "").strip()
         name = handler.__name__
-        route = Route(name, method, path, does, role, answers, takes, filters, paged, version_optional)
+        route = Route(name, method, path, does, role, answers, takes, filters, paged, version_optional, conditional)
         ROUTES.append(route)
 
         async def serve(req: func.HttpRequest) -> func.HttpResponse:

@@ -1,7 +1,7 @@
 """The API's own description, made from the very routes and types that serve it. Source: OpenAPI 3.1."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from functions.endpoint import API_VERSIONS, Route
 from functions.listing import DEFAULT_COUNT, MOST_COUNT
+from functions.repeating import FIRST_SENT, METHODS, REQUEST_ID
 from shared.domain.operations import ErrorResponse
 
 _REF = "#/components/schemas/{model}"
@@ -67,7 +68,15 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     if route.paged:
         count = {"type": "integer", "minimum": 1, "maximum": MOST_COUNT, "default": DEFAULT_COUNT}
         parameters += [_parameter("count", "query", count), _parameter("$skipToken", "query", {"type": "string"})]
+    parameters += [_parameter(name, "header", {"type": "string"}) for name in _headers(route)]
     return parameters
+
+
+def _headers(route: Route) -> Iterator[str]:
+    if route.method in METHODS:
+        yield from (REQUEST_ID, FIRST_SENT)
+    if route.conditional:
+        yield "If-Match"
 
 
 def _in_path(path: str) -> list[str]:

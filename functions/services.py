@@ -42,7 +42,15 @@ async def get_service(call: Call) -> Reply:
     return Reply(200, service.shown(), {"ETag": service.tag})
 
 
-@endpoint(blueprint, "PUT", "services/{id}", role=Role.CONTRIBUTOR, takes=ServiceUpdateRequest, answers={202: None})
+@endpoint(
+    blueprint,
+    "PUT",
+    "services/{id}",
+    role=Role.CONTRIBUTOR,
+    takes=ServiceUpdateRequest,
+    answers={202: None},
+    conditional=True,
+)
 async def update_service(call: Call) -> Reply:
     """Update a service; what is absent in the body stays as it is, and calls are answered all the while."""
     identifier, request, expected = call.id, call.body(ServiceUpdateRequest), call.expected
@@ -52,7 +60,7 @@ async def update_service(call: Call) -> Reply:
     )
 
 
-@endpoint(blueprint, "DELETE", "services/{id}", role=Role.CONTRIBUTOR, answers={200: None, 204: None})
+@endpoint(blueprint, "DELETE", "services/{id}", role=Role.CONTRIBUTOR, answers={200: None, 204: None}, conditional=True)
 async def delete_service(call: Call) -> Reply:
     """Delete a service; it takes no calls from the moment this answers."""
     expected = call.expected

@@ -33,7 +33,9 @@ def test_it_describes_all_endpoints_of_the_contract(description):
         ("POST", "/services/{id}/regenerateKeys"),
         ("GET", "/deployments"),
         ("GET", "/deployments/{id}"),
+        ("GET", "/operations"),
         ("GET", "/operations/{id}"),
+        ("POST", "/operations/{id}/cancel"),
         ("GET", "/swagger.json"),
     }
     assert found == contract
