@@ -1,31 +1,42 @@
 """What use cases and the engine are tested on: a clock that tests move, and stand-ins for compute and the builder."""
 
+import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from shared.compute.directory import ComputeDirectory
 from shared.domain.accounts import Account
 from shared.domain.errors import ServiceError, Unavailable
+from shared.domain.events import Event
+from shared.domain.fencing import check_fence
 from shared.domain.images import ImageRequest, ImageType, Layer
 from shared.domain.manifests import Asset, Manifest, ManifestRequest, RuntimeProperties, RuntimeType, TargetRuntime
 from shared.domain.models import Model, ModelRequest
 from shared.domain.operations import ErrorResponse, Operation
-from shared.domain.plans import BUILD_IMAGE, DELETE_SERVICE, DEPLOY_SERVICE
-from shared.domain.ports import BuildLog, ImageSource, PublishedImage, Rollout, ServiceSpec
+from shared.domain.plans import BUILD_IMAGE, DELETE_SERVICE, DEPLOY_SERVICE, RUN_PIPELINE
+from shared.domain.ports import BuildLog, Clock, ImageSource, PublishedImage, Rollout, ServiceSpec
 from shared.domain.services import AuthKeys, ComputeResource, KeyType, ServiceCreateRequest
 from shared.orchestration.build_image import BuildImage
 from shared.orchestration.delete_service import DeleteService
 from shared.orchestration.deploy_service import DeployService
 from shared.orchestration.engine import Engine, Limits
+from shared.orchestration.publisher import Publisher
+from shared.orchestration.run_pipeline import RunPipeline
+from shared.resources.announcing import AnnouncingStore
+from shared.resources.commands import Commands
 from shared.resources.deployments import Deployments
 from shared.resources.images import Images
 from shared.resources.keys import KeyRing
 from shared.resources.manifests import Manifests
 from shared.resources.models import Models
 from shared.resources.operations import Operations
+from shared.resources.pipelines import Pipelines
 from shared.resources.repeatability import Requests
+from shared.resources.retention import Retention
 from shared.resources.services import Services
 from shared.storage.memory import MemoryBuildLogs, MemoryStore, MemoryWakeUps
 
@@ -60,9 +71,49 @@ class ManualClock:
         self._now += by
 
 
+class SkewedClock:
+    """The clock of a worker that is wrong by so much."""
+
+    def __init__(self, clock: ManualClock, by: timedelta) -> None:
+        self._clock = clock
+        self._by = by
+
+    def now(self) -> datetime:
+        return self._clock.now() + self._by
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    def random_bits(self, count: int) -> int:
+        return self._clock.random_bits(count)
+
+
+@dataclass
+class Overlaps:
+    """Notices when two workers are at work on one thing at once. Every effect on the outside begins here."""
+
+    working: set[str] = field(default_factory=set)
+    found: list[str] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def alone(self, what: str) -> AsyncIterator[None]:
+        check_fence()
+        if what in self.working:
+            self.found.append(what)
+        self.working.add(what)
+        try:
+            for _ in range(3):
+                await asyncio.sleep(0)
+        finally:
+            self.working.discard(what)
+        yield
+
+
 @dataclass
 class TwinBuilder:
     """Builds nothing, and fails as it is told to."""
+
+    effects: Overlaps = field(default_factory=Overlaps)
 
     failures: list[Exception] = field(default_factory=list)
     before_content: Exception | None = None
@@ -82,12 +133,15 @@ class TwinBuilder:
     async def publish(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> PublishedImage:
         self._maybe_fail()
         location = f"oci:/images:{source.name}:{source.version}"
-        self.published[location] = self.published.get(location, 0) + 1
+        async with self.effects.alone(location):
+            self.published[location] = self.published.get(location, 0) + 1
         return PublishedImage(location, "sha256:" + "0" * 64)
 
     async def ensure_unpublished(self, source: ImageSource, log: BuildLog) -> None:
         self._maybe_fail()
-        self.published.pop(f"oci:/images:{source.name}:{source.version}", None)
+        location = f"oci:/images:{source.name}:{source.version}"
+        async with self.effects.alone(location):
+            self.published.pop(location, None)
 
     def _maybe_fail(self) -> None:
         if self.failures:
@@ -102,10 +156,13 @@ def _layer(title: str) -> Layer:
 class TwinCompute:
     """Compute that does what its port promises, in memory; deployments fare as the test says."""
 
+    effects: Overlaps = field(default_factory=Overlaps)
+
     away: bool = False
     fares: dict[str, Rollout] = field(default_factory=dict)
     otherwise: Rollout = field(default_factory=lambda: Rollout(ready=True))
     serving: dict[str, str] = field(default_factory=dict)
+    before: dict[str, str] = field(default_factory=dict)
     specs: dict[str, ServiceSpec] = field(default_factory=dict)
     keys: dict[str, AuthKeys] = field(default_factory=dict)
     withdrawn: set[str] = field(default_factory=set)
@@ -116,19 +173,29 @@ class TwinCompute:
 
     async def ensure_deployment(self, spec: ServiceSpec) -> None:
         self._reached()
-        self.specs[spec.deployment_id] = spec
-        self.keys.setdefault(spec.service_id, spec.keys)
+        async with self.effects.alone(spec.service_id):
+            self.specs[spec.deployment_id] = spec
+            self.keys.setdefault(spec.service_id, spec.keys)
 
     async def rollout(self, service_id: str, deployment_id: str) -> Rollout:
         self._reached()
         rollout = self.fares.get(deployment_id, self.otherwise)
-        if rollout.ready:
+        if deployment_id not in self.specs:
+            return Rollout(error=ErrorResponse(code="GivenUp", message="It was given up.", status_code=409))
+        if rollout.ready and self.serving.get(service_id) != deployment_id:
+            if service_id in self.serving:
+                self.before[service_id] = self.serving[service_id]
             self.serving[service_id] = deployment_id
         return rollout
 
     async def ensure_rolled_back(self, service_id: str, deployment_id: str) -> None:
         self._reached()
-        self.specs.pop(deployment_id, None)
+        async with self.effects.alone(service_id):
+            self.specs.pop(deployment_id, None)
+            if self.serving.get(service_id) == deployment_id:
+                del self.serving[service_id]
+                if service_id in self.before:
+                    self.serving[service_id] = self.before[service_id]
 
     async def ensure_keys(self, service_id: str, keys: AuthKeys) -> None:
         self._reached()
@@ -141,11 +208,27 @@ class TwinCompute:
 
     async def ensure_removed(self, service_id: str) -> None:
         self._reached()
-        self.removed.add(service_id)
+        async with self.effects.alone(service_id):
+            self.removed.add(service_id)
+            self.specs = {name: spec for name, spec in self.specs.items() if spec.service_id != service_id}
 
     def _reached(self) -> None:
+        check_fence()
         if self.away:
             raise Unavailable("compute is away")
+
+
+@dataclass
+class TwinSink:
+    """Keeps the events it is sent."""
+
+    sent: list[Event] = field(default_factory=list)
+    away: bool = False
+
+    async def send(self, event: Event) -> None:
+        if self.away:
+            raise Unavailable("the sink is away")
+        self.sent.append(event)
 
 
 class World:
@@ -153,34 +236,67 @@ class World:
 
     def __init__(self) -> None:
         self.clock = ManualClock()
-        self.store = self.make_store()
+        self.rows = MemoryStore(self.clock)
         self.wake_ups = MemoryWakeUps(self.clock)
         self.logs = MemoryBuildLogs()
         self.builder = TwinBuilder()
         self.compute = TwinCompute()
+        self.sink, self.rejected = TwinSink(), TwinSink()
         self.key_ring = KeyRing(b"s" * 32)
-        computes = ComputeDirectory({"local": self.compute})
-        self.operations = Operations(self.store, self.clock, self.wake_ups)
-        self.requests = Requests(self.store, self.clock)
-        self.models = Models(self.store, self.clock)
-        self.manifests = Manifests(self.store, self.clock)
-        self.images = Images(self.store, self.clock, operations=self.operations, computes=computes, logs=self.logs)
-        self.services = Services(
-            self.store, self.clock, operations=self.operations, computes=computes, key_ring=self.key_ring
+        self.to_announce: set[Account] = set()
+        self.engine = self.process(self.clock)
+
+    def seam(self, port: str, adapter: Any) -> Any:
+        """Where every call to the outside passes: the adapter, or what a test puts before it."""
+        return adapter
+
+    def process(self, clock: Clock) -> Engine:
+        """The use cases and the engine as one process has them, with that clock; the use cases are those in use now."""
+        rows, wake_ups, logs = (
+            self.seam("store", self.rows),
+            self.seam("wake-ups", self.wake_ups),
+            self.seam("logs", self.logs),
         )
+        builder, compute = self.seam("builder", self.builder), self.seam("compute", self.compute)
+        computes = ComputeDirectory({"local": compute})
+        self.store = AnnouncingStore(rows, clock, [Event], self.to_announce.add)
+        self.operations = Operations(self.store, clock, wake_ups)
+        self.requests = Requests(self.store, clock)
+        self.models = Models(self.store, clock)
+        self.manifests = Manifests(self.store, clock)
+        self.images = Images(self.store, clock, operations=self.operations, computes=computes, logs=logs)
+        self.services = Services(self.store, clock, operations=self.operations, computes=computes, key_ring=self.key_ring)
         self.deployments = Deployments(self.store)
-        self.workflows = {
-            BUILD_IMAGE: BuildImage(self.store, self.builder, self.logs),
-            DEPLOY_SERVICE: DeployService(self.store, self.clock, computes, self.key_ring),
+        self.pipelines = Pipelines(self.store, clock, operations=self.operations, computes=computes)
+        self.retention = Retention(self.store, clock, operations=timedelta(days=30))
+        self.publisher = Publisher(
+            self.store, clock, Event, self.seam("sink", self.sink), self.seam("sink", self.rejected), owner="publisher"
+        )
+        self.commands = Commands(
+            [ACCOUNT],
+            requests=self.requests,
+            models=self.models,
+            manifests=self.manifests,
+            images=self.images,
+            services=self.services,
+            operations=self.operations,
+            pipelines=self.pipelines,
+        )
+        workflows = {
+            BUILD_IMAGE: BuildImage(self.store, builder, logs),
+            DEPLOY_SERVICE: DeployService(self.store, clock, computes, self.key_ring),
             DELETE_SERVICE: DeleteService(self.store, computes),
+            RUN_PIPELINE: RunPipeline(
+                requests=self.requests,
+                operations=self.operations,
+                models=self.models,
+                manifests=self.manifests,
+                images=self.images,
+                services=self.services,
+            ),
         }
-        self.engine = self.worker("one")
-
-    def make_store(self) -> MemoryStore:
-        return MemoryStore(self.clock)
-
-    def worker(self, owner: str, limits: Limits | None = None) -> Engine:
-        return Engine(self.store, self.wake_ups, self.clock, self.workflows, owner=owner, limits=limits or Limits())
+        self.engine = Engine(self.store, wake_ups, clock, workflows, owner="worker", limits=Limits())
+        return self.engine
 
     async def settle(self, most: int = 200) -> None:
         """Deliver wake-ups, moving the clock to each, until none is left."""

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from shared.domain.accounts import Account
 from shared.domain.documents import Change, Renew, Replace, Stored
-from shared.domain.errors import PreconditionFailed, ServiceError, Unavailable
+from shared.domain.errors import Conflict, PreconditionFailed, ServiceError, Unavailable
 from shared.domain.fencing import LeaseLost, fenced
 from shared.domain.operations import Lease, Operation
 from shared.domain.ports import Clock, Store
@@ -134,7 +134,10 @@ class Hold:
 
     async def _write(self, operation: Operation, changes: Sequence[Change]) -> None:
         asked = self._clock.monotonic()
-        (written, *_) = await self._store.commit(self._account, changes)
+        try:
+            (written, *_) = await self._store.commit(self._account, changes)
+        except Conflict as conflict:
+            raise ChangedMeanwhile(f"The store refused the change: {conflict.message}") from conflict
         self._stored = Stored(operation, written.etag)
         self._sure_until = asked + (self._terms.lasts - self._terms.margin).total_seconds()
 

@@ -16,6 +16,8 @@ from azure.core.exceptions import (
 from shared.domain.errors import ServiceError, Throttled, Unavailable
 
 _NOT_ALLOWED = (401, 403)
+_PASSING = (408, 409)
+"""A conflict that is not about a row that was to be made is about what the service itself is doing."""
 
 
 @contextmanager
@@ -51,7 +53,7 @@ def _of_status(what: str, error: HttpResponseError) -> ServiceError:
     after = _retry_after(error)
     if status == 429:
         return Throttled(f"{what}: storage asks for patience.", code="StorageThrottled", retry_after=after)
-    if status >= 500 or status == 408:
+    if status >= 500 or status in _PASSING:
         return Unavailable(f"{what}: storage answered {status}.", code="StorageUnavailable", retry_after=after)
     if status in _NOT_ALLOWED:
         return ServiceError(f"{what}: storage refused this app's identity with {status}.", code="StorageAccessDenied")

@@ -209,7 +209,7 @@ def _refusal(error: HttpResponseError, rows: Sequence[Row]) -> ServiceError | No
     index = error.index if isinstance(error, TableTransactionError) else 0
     row = rows[index] if index < len(rows) else rows[0]
     match error.status_code:
-        case 409:
+        case 409 if row.write is Write.CREATE:
             return Taken(f"The row {row.key} is taken.", row.claim or row.key)
         case 404 | 412 if row.claim and row.write is Write.UPDATE:
             return Taken(f"The row {row.key} has changed or gone.", row.claim)
