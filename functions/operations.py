@@ -34,7 +34,8 @@ async def get_operation(call: Call) -> Reply:
 @endpoint(blueprint, "POST", "operations/{id}/cancel", role=Role.CONTRIBUTOR, answers={202: None})
 async def cancel_operation(call: Call) -> Reply:
     """Give an operation up: it is Cancelled as soon as the step in hand allows, and what it did is taken back."""
-    return call.accepted(await call.slipway.operations.cancel(call.account, call.id))
+    identifier, cancel = call.id, call.slipway.operations.cancel
+    return call.accepted(await call.once(Operation, lambda once: cancel(call.account, identifier, once)))
 
 
 def _when_to_look_again(call: Call, operation: Operation) -> dict[str, str]:

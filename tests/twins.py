@@ -53,12 +53,13 @@ class ManualClock:
     """Time that stands still until a test moves it; chance from a fixed seed."""
 
     def __init__(self) -> None:
+        self.step = timedelta(milliseconds=1)
         self._now = EPOCH
         self._random = random.Random(7)
 
     def now(self) -> datetime:
         """A millisecond later than the last time, so that what is made later sorts later."""
-        self._now += timedelta(milliseconds=1)
+        self._now += self.step
         return self._now
 
     def monotonic(self) -> float:
@@ -252,14 +253,10 @@ class World:
 
     def process(self, clock: Clock) -> Engine:
         """The use cases and the engine as one process has them, with that clock; the use cases are those in use now."""
-        rows, wake_ups, logs = (
-            self.seam("store", self.rows),
-            self.seam("wake-ups", self.wake_ups),
-            self.seam("logs", self.logs),
-        )
+        wake_ups, logs = self.seam("wake-ups", self.wake_ups), self.seam("logs", self.logs)
         builder, compute = self.seam("builder", self.builder), self.seam("compute", self.compute)
         computes = ComputeDirectory({"local": compute})
-        self.store = AnnouncingStore(rows, clock, [Event], self.to_announce.add)
+        self.store = self.seam("store", AnnouncingStore(self.rows, clock, [Event], self.to_announce.add))
         self.operations = Operations(self.store, clock, wake_ups)
         self.requests = Requests(self.store, clock)
         self.models = Models(self.store, clock)

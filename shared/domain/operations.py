@@ -187,8 +187,8 @@ class Operation(Document):
         return self.step == UNDO
 
     def cancelling(self, now: datetime) -> "Operation":
-        """It is to be given up; who holds the lease may not know yet."""
-        return self.but(cancel_requested=now)
+        """It is to be given up, whatever it waits for; who holds the lease may not know yet."""
+        return self.but(cancel_requested=now, not_before=min(now, self.not_before))
 
     def cancelled(self, now: datetime) -> "Operation":
         """It was given up with the resource it is about; the lease stays, since who holds it may not know yet."""

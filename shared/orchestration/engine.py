@@ -14,7 +14,7 @@ from itertools import batched
 
 from shared.domain.accounts import Account
 from shared.domain.documents import Replace, Stored
-from shared.domain.errors import PreconditionFailed, ServiceError
+from shared.domain.errors import NotFound, PreconditionFailed, ServiceError
 from shared.domain.fencing import LeaseLost
 from shared.domain.operations import ErrorResponse, Operation, State
 from shared.domain.ports import NO_TELEMETRY, Clock, Store, Telemetry, WakeUps
@@ -151,23 +151,29 @@ class Engine:
         attributes = {"operation": operation.id, "step": operation.step, "resource": operation.resource_id}
         with self._telemetry.span(f"{operation.workflow} {operation.step}", operation.trace_parent, attributes):
             try:
-                if operation.cancel_requested and not operation.undoing:
-                    raise CancelRequested  # as if it had come while the step ran
-                outcome = await hold.work(self._step(account, operation))
-                goes_on = await self._advance(account, hold, outcome, last=last)
-                came_to = type(outcome).__name__ if outcome else "Undone"
-            except LeaseLost:
-                raise
+                goes_on, came_to = await self._work(account, hold, last=last)
             except CancelRequested:
                 goes_on, came_to = await self._undo(hold, None), "Cancelling"
-            except ServiceError as error:
-                goes_on, came_to = await self._retry_or_give_up(account, hold, error), error.code
-            except Exception as bug:
-                _logger.exception("operation=%s step=%s outcome=Broke", operation.id, operation.step)
-                await self._record_bug(hold, bug)
-                raise
         self._tell(operation, hold.operation, came_to, self._clock.now() - began)
         return goes_on
+
+    async def _work(self, account: Account, hold: Hold, *, last: bool) -> tuple[bool, str]:
+        """Run the step in hand and commit its outcome, or what its failure means; what `_run_step` tells of it."""
+        operation = hold.operation
+        if operation.cancel_requested and not operation.undoing:
+            raise CancelRequested  # as if it had come while the step ran
+        try:
+            outcome = await hold.work(self._step(account, operation))
+            goes_on = await self._advance(account, hold, outcome, last=last)
+            return goes_on, type(outcome).__name__ if outcome else "Undone"
+        except (LeaseLost, CancelRequested):
+            raise
+        except ServiceError as error:
+            return await self._retry_or_give_up(account, hold, error), error.code
+        except Exception as bug:
+            _logger.exception("operation=%s step=%s outcome=Broke", operation.id, operation.step)
+            await self._record_bug(hold, bug)
+            raise
 
     async def _step(self, account: Account, operation: Operation) -> Outcome | None:
         workflow = self._workflows[operation.workflow]
@@ -228,12 +234,15 @@ class Engine:
     async def _end(self, account: Account, hold: Hold, left: ErrorResponse | None = None) -> None:
         """It has ended without success. `left` says why what it did could not be taken back."""
         operation, now = hold.operation, self._clock.now()
-        if operation.cause is None and left is None:
-            changes = await self._workflows[operation.workflow].cancelled(account, operation)
-            await hold.commit(operation.ended(State.CANCELLED, now), changes)
-        else:
-            failure = await self._failure(account, operation, operation.cause or left or _UNEXPLAINED)
-            await hold.commit(operation.ended(State.FAILED, now, failure.error), failure.changes)
+        try:
+            if operation.cause is None and left is None:
+                changes = await self._workflows[operation.workflow].cancelled(account, operation)
+                await hold.commit(operation.ended(State.CANCELLED, now), changes)
+            else:
+                failure = await self._failure(account, operation, operation.cause or left or _UNEXPLAINED)
+                await hold.commit(operation.ended(State.FAILED, now, failure.error), failure.changes)
+        except NotFound as gone:
+            raise ChangedMeanwhile(gone.message) from gone  # deleted, and the operation ended with it
 
     async def _failure(self, account: Account, operation: Operation, error: ErrorResponse) -> Failure:
         return await self._workflows[operation.workflow].failed(account, operation, error)

@@ -117,8 +117,9 @@ class Commands:
     async def _delete_service(self, account: Account, command: Command, _: Repeatable) -> None:
         await self._services.delete(account, _body(_Named, command.data).id)
 
-    async def _cancel_operation(self, account: Account, command: Command, _: Repeatable) -> None:
-        await self._operations.cancel(account, _body(_Named, command.data).id)
+    async def _cancel_operation(self, account: Account, command: Command, repeatable: Repeatable) -> None:
+        identifier, cancel = _body(_Named, command.data).id, self._operations.cancel
+        await self._once(account, repeatable, Operation, lambda once: cancel(account, identifier, once))
 
     async def _run_pipeline(self, account: Account, command: Command, repeatable: Repeatable) -> None:
         body = _body(PipelineRequest, command.data)

@@ -13,6 +13,7 @@ from shared.domain.ports import Clock, Store, WakeUps
 from shared.domain.tracing import trace_parent
 from shared.domain.wire import Json
 from shared.resources.found import found
+from shared.resources.repeatability import UNREPEATED, Once
 
 _logger = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class Operations:
         """Operations that fit the filters, newest first."""
         return await self._store.page(account, Operation, filters.given(), count=count, after=after)
 
-    async def cancel(self, account: Account, identifier: str) -> Operation:
+    async def cancel(self, account: Account, identifier: str, once: Once = UNREPEATED) -> Operation:
         """Have it given up, as soon as the step in hand allows; what it did is taken back.
 
         Harmless when that was asked before. Raises NotFound, and Conflict for one that ends or has ended otherwise, and
@@ -77,15 +78,22 @@ class Operations:
             stored = await found(self._store, account, Operation, identifier)
             operation = stored.document
             if operation.state is State.CANCELLED or (operation.cancel_requested and not operation.state.terminal):
+                await self._record(account, once, operation)
                 return operation
             _refuse_uncancellable(operation)
             cancelling = operation.cancelling(self._clock.now())
             try:
-                await self._store.commit(account, [Replace(stored, cancelling)])
+                await self._store.commit(account, [*once.recording(cancelling), Replace(stored, cancelling)])
             except PreconditionFailed:
                 continue
             await self.start(account, cancelling)
             return cancelling
+
+    async def _record(self, account: Account, once: Once, operation: Operation) -> None:
+        """The request is remembered though it changes nothing, so that its id is taken."""
+        changes = once.recording(operation)
+        if changes:
+            await self._store.commit(account, changes)
 
 
 def _refuse_uncancellable(operation: Operation) -> None:

@@ -3,8 +3,9 @@
 import asyncio
 import inspect
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from contextvars import Context
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -57,11 +58,11 @@ class Process:
 
 
 type Disturb = Callable[[Site], Fault | None]
-type Meanwhile = Callable[[Fault], Awaitable[None]]
+type Meanwhile = Callable[[Fault], Coroutine[Any, Any, None]]
 
 
 class Disturbed:
-    """A port's adapter as one process calls it: `disturb` says of each call what goes wrong, `meanwhile` what others do then."""
+    """A port's adapter as one process calls it: `disturb` says what goes wrong with a call, `meanwhile` what others do."""
 
     def __init__(self, port: str, adapter: Any, process: Process, disturb: Disturb, meanwhile: Meanwhile) -> None:
         self._port = port
@@ -107,7 +108,7 @@ class Disturbed:
             case Fault.KILLED_BEFORE:
                 self._kill()
             case happening if happening in MEANWHILE:
-                await self._meanwhile(happening)
+                await asyncio.create_task(self._meanwhile(happening), context=Context())  # they know nothing of its fence
         return fault
 
     def _after(self, fault: Fault | None) -> None:
@@ -131,7 +132,4 @@ def _site(call: str) -> Site:
     frame = sys._getframe(2)
     while frame.f_back is not None and not frame.f_code.co_filename.startswith(_CALLERS):
         frame = frame.f_back
-    if frame.f_code.co_filename.endswith("announcing.py"):  # a store over the store: who called that one?
-        while frame.f_back is not None and frame.f_code.co_filename.endswith("announcing.py"):
-            frame = frame.f_back
     return Site(frame.f_code.co_filename, frame.f_lineno, call)
