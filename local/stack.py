@@ -26,6 +26,7 @@ _COMPUTE_ID = (
     f"/subscriptions/{SUBSCRIPTION}/resourcegroups/local/providers/Microsoft.MachineLearningCompute"
     "/operationalizationClusters/local"
 )
+_CHOSEN = ("SLIPWAY_DEADLINE_", "SLIPWAY_ATTEMPTS_", "SLIPWAY_OPERATION_RETENTION_DAYS", "SLIPWAY_EVENTS_")
 _TOKEN_SECONDS = 30 * 24 * 3600
 _READY_SECONDS = 60.0
 _HOST_DRAIN = 3.0
@@ -115,7 +116,7 @@ def _host(home: Home, port: int, settings: dict[str, str]) -> Program:
 
 def _settings(home: Home, ports: Ports, azurite: AzuriteAddress, issuer: Issuer) -> dict[str, str]:
     """The app settings of the function app: README, Settings."""
-    return {
+    return _chosen() | {
         "AzureWebJobsStorage": azurite.connection_string,
         "SLIPWAY_ACCOUNTS": f"{SUBSCRIPTION}/local/local",
         "SLIPWAY_SECRET": home.secret("secret"),
@@ -129,6 +130,11 @@ def _settings(home: Home, ports: Ports, azurite: AzuriteAddress, issuer: Issuer)
         "SLIPWAY_LOCAL_COMPUTE_TOKEN": home.secret("compute-token"),
         "SLIPWAY_LOCAL_FRONT_END": f"http://127.0.0.1:{ports.front_end}",
     }
+
+
+def _chosen() -> dict[str, str]:
+    """The settings that who starts the stack may choose."""
+    return {name: value for name, value in os.environ.items() if name.startswith(_CHOSEN)}
 
 
 def _environment(**settings: str) -> dict[str, str]:

@@ -177,8 +177,9 @@ class Slipway:
         """What publishes events, one for each place they go to."""
         rejected, owner = QueueSink(self._queue(EVENTS + POISON).send), str(uuid4())
         sinks: dict[type[Event], EventSink] = {Event: QueueSink(self._queue(EVENTS).send)}
-        if self._settings.events is not None:
-            sinks[WebhookEvent] = EndpointSink(self._settings.events.endpoint, self._settings.events.key)
+        to = self._settings.events
+        if to is not None:
+            sinks[WebhookEvent] = EndpointSink(to.endpoint, to.key, event_grid=to.event_grid)
         return tuple(Publisher(self._store, self._clock, kind, sink, rejected, owner=owner) for kind, sink in sinks.items())
 
     def now(self) -> datetime:

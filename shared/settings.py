@@ -56,6 +56,11 @@ class EventSettings:
     endpoint: str
     key: str = field(repr=False)
 
+    @property
+    def event_grid(self) -> bool:
+        """Whether the endpoint is a topic of Azure Event Grid, to which the key is an access key; else it is a webhook."""
+        return (urlsplit(self.endpoint).hostname or "").endswith(".eventgrid.azure.net")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -148,7 +153,13 @@ def _events(environment: Mapping[str, str]) -> EventSettings | None:
         return None
     if urlsplit(endpoint).scheme not in ("http", "https") or not urlsplit(endpoint).hostname:
         raise SettingError("SLIPWAY_EVENTS_ENDPOINT accepts an http or https URL.")
-    return EventSettings(endpoint, _required(environment, "SLIPWAY_EVENTS_KEY"))
+    events = EventSettings(endpoint, _required(environment, "SLIPWAY_EVENTS_KEY"))
+    if not events.event_grid:
+        try:
+            base64.b64decode(events.key.removeprefix("whsec_"), validate=True)
+        except (binascii.Error, ValueError):
+            raise SettingError("SLIPWAY_EVENTS_KEY accepts a signing secret: base64 behind whsec_.") from None
+    return events
 
 
 def _plan(environment: Mapping[str, str], name: str, plan: Plan) -> Plan:

@@ -2,14 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 from shared.domain.errors import Unavailable
 from shared.domain.events import Event
 from shared.events.format import CONTENT_TYPE, event_text
 
 _TIMEOUT = 15.0
-_EVENT_GRID = ".eventgrid.azure.net"
 
 
 class QueueSink:
@@ -26,10 +24,10 @@ class QueueSink:
 class EndpointSink:
     """The port EventSink over HTTP: an Event Grid topic with its access key, or a webhook with a signing secret."""
 
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, key: str, *, event_grid: bool) -> None:
         self._url = url
         self._key = key
-        self._event_grid = (urlsplit(url).hostname or "").endswith(_EVENT_GRID)
+        self._event_grid = event_grid
 
     async def send(self, event: Event) -> None:
         """POST it; any answer of the 200s means that it has arrived. Raises Unavailable."""

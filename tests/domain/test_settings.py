@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 
 from shared.domain.accounts import Account
@@ -22,6 +24,59 @@ def test_a_malformed_setting_is_named_and_not_shown(name, value):
 def test_accounts_are_several_with_commas_between_them():
     accounts = read_settings({**SETTINGS, "SLIPWAY_ACCOUNTS": "a/b/c, d/e/f"}).accounts
     assert accounts == (Account("a", "b", "c"), Account("d", "e", "f"))
+
+
+WEBHOOK = {"SLIPWAY_EVENTS_ENDPOINT": "https://hook/x", "SLIPWAY_EVENTS_KEY": "whsec_" + "c2VjcmV0" * 4}
+
+
+def test_kinds_of_operation_have_deadlines_and_attempts_of_their_own():
+    plans = read_settings({**SETTINGS, "SLIPWAY_DEADLINE_BUILD_IMAGE": "60", "SLIPWAY_ATTEMPTS_DEPLOY_SERVICE": "3"}).plans
+    assert (plans["build-image"].deadline, plans["build-image"].attempts) == (timedelta(minutes=1), 8)
+    assert (plans["deploy-service"].deadline, plans["deploy-service"].attempts) == (timedelta(minutes=10), 3)
+
+
+@pytest.mark.parametrize(
+    "name", ["SLIPWAY_DEADLINE_BUILD_IMAGE", "SLIPWAY_ATTEMPTS_RUN_PIPELINE", "SLIPWAY_OPERATION_RETENTION_DAYS"]
+)
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "soon", "٣x", "9" * 30])
+def test_a_number_that_makes_no_sense_is_refused_naming_the_setting(name, value):
+    with pytest.raises(SettingError, match=f"{name} accepts a whole number"):
+        read_settings({**SETTINGS, name: value})
+
+
+def test_events_go_nowhere_else_unless_a_setting_says_so():
+    assert read_settings(SETTINGS).events is None
+    assert read_settings({**SETTINGS, **WEBHOOK}).events.endpoint == "https://hook/x"
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"SLIPWAY_EVENTS_ENDPOINT": "hook"}, "SLIPWAY_EVENTS_ENDPOINT accepts"),
+        ({"SLIPWAY_EVENTS_KEY": ""}, "SLIPWAY_EVENTS_KEY is missing"),
+        ({"SLIPWAY_EVENTS_KEY": "not base64!"}, "SLIPWAY_EVENTS_KEY accepts"),
+    ],
+)
+def test_an_events_endpoint_without_sense_or_key_is_refused(changed, named):
+    with pytest.raises(SettingError, match=named):
+        read_settings({**SETTINGS, **WEBHOOK, **changed})
+
+
+def test_a_key_of_event_grid_is_taken_as_it_is():
+    grid = {"SLIPWAY_EVENTS_ENDPOINT": "https://t.westeurope-1.eventgrid.azure.net/api/events", "SLIPWAY_EVENTS_KEY": "key!"}
+    assert read_settings({**SETTINGS, **grid}).events.key == "key!"
+
+
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])
+def test_telemetry_is_sent_where_the_standard_variables_say(name):
+    assert not read_settings(SETTINGS).telemetry
+    assert read_settings({**SETTINGS, name: "http://collector:4318"}).telemetry
+
+
+def test_commands_are_taken_for_the_accounts_that_are_named():
+    assert read_settings(SETTINGS).command_accounts == ()
+    named = read_settings({**SETTINGS, "SLIPWAY_COMMAND_ACCOUNTS": "sub/group/local"}).command_accounts
+    assert named == (Account("sub", "group", "local"),)
 
 
 def test_no_part_of_an_account_leaves_its_scope():

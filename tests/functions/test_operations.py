@@ -15,11 +15,6 @@ from tests.uploads import Road, finished
 ENDED = ("Succeeded", "Failed", "Cancelled")
 
 
-@pytest.fixture
-def road(api, stack) -> Road:
-    return Road(api, stack.description)
-
-
 @pytest.fixture(scope="module")
 def module_road(stack) -> Iterator[Road]:
     with stack.client() as api:

@@ -4,14 +4,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
-import pytest
-
-from tests.uploads import Road, finished
-
-
-@pytest.fixture
-def road(api, stack) -> Road:
-    return Road(api, stack.description)
+from tests.uploads import finished
 
 
 def at_once(*calls):

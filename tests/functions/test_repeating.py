@@ -46,11 +46,6 @@ def operation_of(api: httpx.Client, accepted: httpx.Response) -> dict[str, Any]:
     return api.get(accepted.headers["Operation-Location"]).json()
 
 
-@pytest.fixture
-def road(api, stack) -> Road:
-    return Road(api, stack.description)
-
-
 @pytest.fixture(scope="module")
 def module_road(stack) -> Iterator[Road]:
     with stack.client() as api:

@@ -9,11 +9,6 @@ import pytest
 from tests.uploads import ECHO, Road, finished
 
 
-@pytest.fixture
-def road(api, stack) -> Road:
-    return Road(api, stack.description)
-
-
 @pytest.fixture(scope="module")
 def image(stack) -> str:
     with stack.client() as api:

@@ -11,11 +11,6 @@ from tests.uploads import Road, finished
 NEVER = '"of-no-service"'
 
 
-@pytest.fixture
-def road(api, stack) -> Road:
-    return Road(api, stack.description)
-
-
 @pytest.fixture(scope="module")
 def module_road(stack) -> Iterator[Road]:
     with stack.client() as api:

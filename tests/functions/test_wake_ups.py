@@ -1,33 +1,15 @@
 """Queue functions under the published runtime: doubled, garbled and given-up wake-ups."""
 
-import base64
-import contextlib
 import time
-
-import pytest
-from azure.core.exceptions import ResourceExistsError
-from azure.storage.queue import QueueClient
 
 from local.stack import SUBSCRIPTION
 from shared.domain.accounts import Account
 from shared.storage.queues import WAKE_UPS, wake_up
 from tests.operations import an_operation
-from tests.uploads import Road, finished
+from tests.queues import send
+from tests.uploads import finished
 
 ACCOUNT = Account(SUBSCRIPTION, "local", "local")
-
-
-@pytest.fixture
-def road(api, stack) -> Road:
-    return Road(api, stack.description)
-
-
-def send(stack, queue: str, text: str) -> None:
-    content = base64.b64encode(text.encode()).decode()
-    with QueueClient.from_connection_string(stack.description["blobConnectionString"], queue) as client:
-        with contextlib.suppress(ResourceExistsError):
-            client.create_queue()
-        client.send_message(content)
 
 
 def test_doubled_wake_ups_do_not_double_what_is_done(api, stack, road):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -9,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.domain.accounts import Account
-from shared.domain.documents import Claim, Insert, Reclaim, Release, Remove, Replace, Touch
-from shared.domain.errors import Conflict, PreconditionFailed, TooLarge, Unavailable
+from shared.domain.documents import Claim, Discard, Insert, Reclaim, Release, Remove, Renew, Replace, Touch
+from shared.domain.errors import Conflict, PreconditionFailed, Taken, TooLarge, Unavailable
 from shared.domain.ids import created_at, new_id
 from shared.domain.models import Model
 from shared.domain.ports import Store
@@ -147,6 +148,52 @@ async def test_a_touch_changes_the_tag_and_nothing_else(store, account):
     assert after.etag != read.etag
     with pytest.raises(PreconditionFailed):
         await store.commit(account, [Remove(read)])
+
+
+async def test_a_renewed_document_is_read_as_it_is_and_listed_so_after_the_next_change(store, account):
+    document = model()
+    (read,) = await store.commit(account, [Insert(document)])
+    (renewed,) = await store.commit(account, [Renew(read, document.but(description="renewed"))])
+    assert await store.get(account, Model, document.id) == renewed
+    with pytest.raises(PreconditionFailed):
+        await store.commit(account, [Renew(read, document.but(description="lost"))])
+    await store.commit(account, [Replace(renewed, document.but(description="changed"))])
+    (listed,) = (await store.page(account, Model, {}, count=1)).items
+    assert listed.description == "changed"
+
+
+async def test_a_discarded_document_is_gone_whatever_it_was_by_then_and_only_once(store, account):
+    document = model("digits", "prod")
+    (read,) = await store.commit(account, [Insert(document)])
+    await store.commit(account, [Renew(read, document.but(description="renewed"))])
+    await store.commit(account, [Discard(document)])
+    assert await store.get(account, Model, document.id) is None
+    assert await all_pages(store, account, 10, tag="prod") == []
+    with pytest.raises(PreconditionFailed):
+        await store.commit(account, [Discard(document), Claim("a", "x")])
+    assert await store.held(account, "a") is None
+
+
+async def test_a_document_is_as_old_as_its_last_change_by_the_stores_own_clock(store, account):
+    document = model()
+    (read,) = await store.commit(account, [Insert(document)])
+    if isinstance(store, MemoryStore):
+        CLOCK.advance(timedelta(seconds=2))
+    else:
+        await asyncio.sleep(2)
+    young, old = timedelta(seconds=1.5), timedelta(seconds=0.9)
+    assert old < (await store.get(account, Model, document.id)).age < timedelta(seconds=5)
+    await store.commit(account, [Renew(read, document)])
+    assert (await store.get(account, Model, document.id)).age < young
+
+
+async def test_what_is_taken_is_named(store, account):
+    await store.commit(account, [Claim("name", "x")])
+    for changes in ([Claim("name", "y")], [Claim("free", "y"), Insert(model()), Claim("name", "y")]):
+        with pytest.raises(Taken) as taken:
+            await store.commit(account, changes)
+        assert taken.value.key == "name"
+    assert await store.held(account, "free") is None
 
 
 async def test_what_is_gone_cannot_be_touched(store, account):
