@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import azure.functions as func
 
@@ -39,7 +40,8 @@ def repeatable(request: func.HttpRequest, now: datetime) -> Repeatable | None:
             f"{FIRST_SENT}: got '{first_sent}'; requests are remembered for 24 hours: send it anew, under a new id.",
             code=_EXPIRED,
         )
-    asked = hashlib.sha256(f"{request.method} {request.url}\n".encode() + request.get_body()).hexdigest()
+    url = urlsplit(request.url)  # but for the host: a service has several names
+    asked = hashlib.sha256(f"{request.method} {url.path}?{url.query}\n".encode() + request.get_body()).hexdigest()
     return Repeatable(f"http:{client}:{identifier}", asked)
 
 

@@ -177,6 +177,13 @@ def test_the_same_cancellation_again_gets_the_same_answer_also_when_it_has_ended
     assert locations == {stuck.headers["Operation-Location"]}
 
 
+def test_the_same_request_to_another_name_of_the_service_is_the_same_request(api):
+    body, headers = model(), sent()
+    first = api.post("models", json=body, headers=headers)
+    again = api.post("models", json=body, headers={**headers, "Host": "models.example"})
+    assert (again.status_code, again.json()) == (200, first.json())
+
+
 def test_of_the_same_model_a_hundred_times_at_once_one_version_is_made(api):
     body, headers = model(), sent()
     answers = at_once(100, lambda: api.post("models", json=body, headers=headers))
