@@ -6,7 +6,7 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 CODE := function_app.py functions shared runtime local tests bench
 
-.PHONY: demo up test check bench lock clean
+.PHONY: demo up test chaos check bench lock clean
 
 demo: $(STAMP)
 	@$(PYTHON) -m local.demo
@@ -16,6 +16,10 @@ up: $(STAMP)
 
 test: check
 	@$(PYTHON) -m pytest
+
+# The long form of tests/chaos: 20,000 histories, 500 killed workers, 1,000 operations.
+chaos: $(STAMP)
+	@SLIPWAY_CHAOS=long $(PYTHON) -m pytest -s tests/chaos
 
 check: $(STAMP)
 	@$(PYTHON) -m ruff check $(CODE)

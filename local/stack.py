@@ -6,11 +6,13 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from azure.core.exceptions import ResourceExistsError
+from azure.storage.queue.aio import QueueClient
 
 from local.azurite.install import ensure_installed
 from local.azurite.server import AzuriteAddress
@@ -18,6 +20,7 @@ from local.children import Child, Program, inherited
 from local.home import Home, Ports, StackError, refuse_taken
 from local.issuer import AUDIENCE, Issuer, write_private
 from shared.identity.roles import Role
+from shared.storage.queues import COMMANDS, EVENTS, POISON
 
 REPOSITORY = Path(__file__).parent.parent
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
@@ -82,6 +85,7 @@ async def running_stack(home: Home, port: int, cache: Path) -> AsyncIterator[Run
         try:
             await storage.start()
             await _until(lambda: asyncio.to_thread(azurite.answers), storage)
+            await _provide_queues(azurite)
             for worker in workers:
                 await worker.start()
             await _until(lambda: _answers(f"http://127.0.0.1:{ports.control}/", {}), workers[0])
@@ -99,6 +103,14 @@ def _storage(home: Home, azurite: AzuriteAddress) -> Program:
     data = home.folder / "azurite"
     command = [sys.executable, "-m", "local.tether", *azurite.command(data)]
     return Program("Azurite", command, _environment(), home.folder / "logs" / "azurite.log")
+
+
+async def _provide_queues(azurite: AzuriteAddress) -> None:
+    """Those that others write to or read from before the app does."""
+    for name in (COMMANDS, COMMANDS + POISON, EVENTS):
+        async with QueueClient.from_connection_string(azurite.connection_string, name) as queue:
+            with suppress(ResourceExistsError):
+                await queue.create_queue()
 
 
 def _compute(home: Home, ports: Ports) -> Program:
