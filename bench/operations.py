@@ -100,9 +100,17 @@ class Storage:
         async with table, queue:
             yield table, queue
 
-    async def close(self) -> None:
-        await self.rows.close()
-        await self.sender.close()
+
+@asynccontextmanager
+async def prepared(text: str) -> AsyncIterator[Storage]:
+    """With its table and its queue, both empty."""
+    storage = Storage(text)
+    async with storage.raw() as (table, queue):
+        await table.create_table()
+        await queue.create_queue()
+    yield storage
+    await storage.rows.close()
+    await storage.sender.close()
 
 
 def operation(**fields: Any) -> Operation:
@@ -313,15 +321,11 @@ async def main() -> None:
     logging.getLogger("azure").setLevel(logging.ERROR)
     await first_steps()
     with Azurite() as azurite:
-        storage = Storage(azurite.connection_string)
-        await throughput(storage)
-        await calls_of_a_step(storage)
-        await storage.close()
-        storage = Storage(azurite.connection_string)
-        await storage.wake_ups.wake(ACCOUNT, operation())
-        await storage.rows.get(ACCOUNT, Operation, "none")
-        await sweeps(storage)
-        await storage.close()
+        async with prepared(azurite.connection_string) as storage:
+            await throughput(storage)
+            await calls_of_a_step(storage)
+        async with prepared(azurite.connection_string) as storage:
+            await sweeps(storage)
 
 
 if __name__ == "__main__":
