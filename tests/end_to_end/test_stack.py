@@ -12,7 +12,8 @@ import pytest
 
 from local.azurite.server import free_ports
 from tests.conftest import Stack
-from tests.uploads import Road
+from tests.uploads import Road, upload
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -96,14 +97,38 @@ def test_two_stacks_do_not_share_a_home(own_stack):
     second.process.stdout.close()
 
 
+def test_a_worker_that_is_stopped_in_the_middle_of_a_step_leaves_it_to_the_next_at_once(own_stack):
+    with own_stack.client() as api:
+        road = Road(api, own_stack.description)
+        url = upload(own_stack.description, "large.bin", os.urandom(250 * 1024 * 1024))
+        model = api.post("models", json={"name": "large", "url": url, "mimeType": "application/octet-stream"}).json()
+        location = road.build(road.manifest(models=(model["id"],))).headers["Operation-Location"]
+        eventually(lambda: api.get(location).json()["steps"][2]["state"] == "Running")
+        (worker,) = [pid for pid in descendants(own_stack.process.pid) if b"local.host" in command_line(pid)]
+        os.kill(worker, signal.SIGTERM)
+        began = time.monotonic()
+
+        def ended() -> bool:
+            with contextlib.suppress(httpx.TransportError):  # the host is away for a moment
+                return api.get(location).json()["state"] == "Succeeded"
+            return False
+
+        eventually(ended)
+        assert time.monotonic() - began < 18, "a lease that is not given back lasts for 20 s"
+
+
+def command_line(pid: int) -> bytes:
+    file = Path(f"/proc/{pid}/cmdline")
+    return file.read_bytes() if file.exists() else b""
+
+
 def test_a_worker_that_dies_is_started_again_and_nothing_accepted_is_lost(own_stack):
     with own_stack.client() as api:
         road = Road(api, own_stack.description)
         manifest_id = road.manifest()
         accepted = road.build(manifest_id)
         for pid in descendants(own_stack.process.pid):
-            command = Path(f"/proc/{pid}/cmdline")
-            if command.exists() and b"local.host" in command.read_bytes():
+            if b"local.host" in command_line(pid):
                 os.kill(pid, signal.SIGKILL)
         state = ""
         deadline = time.monotonic() + 150

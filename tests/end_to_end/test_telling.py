@@ -102,6 +102,9 @@ def build(told) -> dict[str, str]:
         accepted = road.build(manifest_id)
         operation = finished(api, accepted)
         assert operation["state"] == "Succeeded"
+        held_up = road.build(road.manifest(models=(model,))).headers["Operation-Location"]
+        eventually(lambda: api.get(held_up).json().get("waitingFor"))
+        assert api.post(f"{held_up}/cancel").status_code == 202
     return {
         "trace": trace,
         "span": span,
@@ -132,6 +135,7 @@ def test_metrics_count_operations_by_kind_and_state_and_time_steps_and_waiting(l
     assert (("workflow", "build-image"), ("state", "Succeeded")) in counted
     timed = eventually(lambda: listener.metrics.get("slipway.step.duration"))
     assert (("workflow", "build-image"), ("step", "publish")) in timed
+    assert (("workflow", "build-image"), ("step", "content")) in eventually(lambda: listener.metrics.get("slipway.retries"))
     assert eventually(lambda: listener.metrics.get("slipway.queue.age"))
 
 
