@@ -18,7 +18,7 @@ from shared.domain.ports import NO_TELEMETRY, BuildLogs, Computes, EventSink, Im
 from shared.events.failures import CommandFailures
 from shared.events.sinks import EndpointSink, QueueSink
 from shared.identity.tokens import TokenVerifier
-from shared.images.builder import BuilderSettings, LayoutImageBuilder
+from shared.images.builder import BuilderSettings, LayeringImageBuilder
 from shared.orchestration.build_image import BuildImage
 from shared.orchestration.delete_service import DeleteService
 from shared.orchestration.deploy_service import DeployService
@@ -26,6 +26,8 @@ from shared.orchestration.engine import Engine, Limits
 from shared.orchestration.outcome import Workflow
 from shared.orchestration.publisher import Publisher
 from shared.orchestration.run_pipeline import RunPipeline
+from shared.registries.authority import Identity
+from shared.registries.registries import Registries
 from shared.resources.announcing import AnnouncingStore
 from shared.resources.commands import Commands
 from shared.resources.deployments import Deployments
@@ -241,15 +243,18 @@ class Slipway:
     def _builder(self) -> ImageBuilder:
         images = self._settings.images
         runtime = Path(__file__).parent.parent / "runtime"
-        return LayoutImageBuilder(
+        return LayeringImageBuilder(
             BuilderSettings(
                 images=images.images,
+                registry=images.registry,
+                bases=images.bases,
                 cache=images.cache,
                 platform=images.platform,
                 python=images.python,
                 fetch_allow=images.fetch_allow,
                 runtime=runtime,
-            )
+            ),
+            Registries(images.logins, _identity),
         )
 
     @cached_property
@@ -258,6 +263,12 @@ class Slipway:
         return ComputeDirectory(
             {"local": LocalProcessCompute(local.control_url, local.token, local.front_end)} if local else {}
         )
+
+
+def _identity() -> Identity:
+    from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415  # a cold start without Azure's registry does without
+
+    return DefaultAzureCredential()
 
 
 @cache

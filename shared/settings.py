@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 from shared.domain.accounts import Account
+from shared.domain.manifests import RuntimeType
 from shared.domain.plans import PLANS, Plan
+from shared.registries.logins import Login, read_logins
+from shared.registries.references import Reference
 
 _MOST = 10_000_000
 _OTLP_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
@@ -31,9 +35,12 @@ class TokenSettings:
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """Where images and cached layers are kept, what they are built for, and which private sources may be fetched."""
+    """Where images go and cached layers are kept, what images stand on and are built for, and what may be fetched."""
 
-    images: Path
+    images: Path | None
+    registry: str
+    logins: Mapping[str, Login]
+    bases: Mapping[RuntimeType, str]
     cache: Path
     platform: str
     python: str
@@ -81,13 +88,17 @@ class Settings:
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Settings from environment variables; raises SettingError."""
+    registry = _registry(environment.get("SLIPWAY_REGISTRY", "").strip().rstrip("/"))
     return Settings(
         accounts=_accounts("SLIPWAY_ACCOUNTS", _required(environment, "SLIPWAY_ACCOUNTS")),
         secret=_secret(_required(environment, "SLIPWAY_SECRET")),
         storage={name: value for name, value in environment.items() if name.startswith("AzureWebJobsStorage")},
         tokens=_tokens(environment),
         images=ImageSettings(
-            images=Path(_required(environment, "SLIPWAY_IMAGES")).absolute(),
+            images=None if registry else Path(_required(environment, "SLIPWAY_IMAGES")).absolute(),
+            registry=registry,
+            logins=_logins(environment.get("SLIPWAY_REGISTRY_AUTH", "")),
+            bases=_bases(environment),
             cache=Path(_required(environment, "SLIPWAY_CACHE")).absolute(),
             platform=environment.get("SLIPWAY_TARGET_PLATFORM") or this_platform(),
             python=environment.get("SLIPWAY_TARGET_PYTHON") or "3.13",
@@ -145,6 +156,36 @@ def _tokens(environment: Mapping[str, str]) -> TokenSettings:
         return TokenSettings(both, audiences, f"{authority}/{tenant}/discovery/v2.0/keys")
     issuers = _list(_required(environment, "SLIPWAY_TOKEN_ISSUERS"))
     return TokenSettings(issuers, audiences, _required(environment, "SLIPWAY_TOKEN_JWKS_URL"))
+
+
+def _registry(text: str) -> str:
+    try:
+        return text if not text or Reference.parse(f"{text}/image:1").host in text else _refuse_registry()
+    except ValueError:
+        return _refuse_registry()
+
+
+def _refuse_registry() -> NoReturn:
+    raise SettingError("SLIPWAY_REGISTRY accepts a registry's host, and what repositories' names begin with: host/prefix.")
+
+
+def _logins(text: str) -> Mapping[str, Login]:
+    try:
+        return read_logins(text)
+    except ValueError as error:
+        raise SettingError(f"SLIPWAY_REGISTRY_AUTH holds {error}.") from None
+
+
+def _bases(environment: Mapping[str, str]) -> Mapping[RuntimeType, str]:
+    bases: dict[RuntimeType, str] = {}
+    for runtime in RuntimeType:
+        name = f"SLIPWAY_BASE_IMAGE_{runtime.upper()}"
+        text = environment.get(name, "").strip()
+        try:
+            bases |= {runtime: str(Reference.parse(text))} if text else {}
+        except ValueError as error:
+            raise SettingError(f"{name}: {error}") from None
+    return bases
 
 
 def _events(environment: Mapping[str, str]) -> EventSettings | None:

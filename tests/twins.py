@@ -120,6 +120,9 @@ class TwinBuilder:
     before_content: Exception | None = None
     published: dict[str, int] = field(default_factory=dict)
 
+    async def base(self, source: ImageSource, log: BuildLog) -> str:
+        return "registry/python@sha256:" + "0" * 64
+
     async def dependency_layers(self, source: ImageSource, log: BuildLog) -> tuple[Layer, ...]:
         self._maybe_fail()
         log.line("installed nothing")

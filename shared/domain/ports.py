@@ -139,6 +139,8 @@ class ImageSource:
     version: int
     manifest: Manifest
     models: tuple[Model, ...]
+    base: str = ""
+    """The base image, by its digest; empty when there is none."""
 
 
 class ImageBuilder(Protocol):
@@ -148,8 +150,11 @@ class ImageBuilder(Protocol):
     needs is away.
     """
 
+    async def base(self, source: ImageSource, log: BuildLog) -> str:
+        """The base image that it is to stand on, by its digest; empty when there is none."""
+
     async def dependency_layers(self, source: ImageSource, log: BuildLog) -> tuple[Layer, ...]:
-        """The installed requirements, and the scoring server."""
+        """The base image's, the scoring server, and the installed requirements."""
 
     async def content_layers(self, source: ImageSource, log: BuildLog) -> tuple[Layer, ...]:
         """The models and assets, in the one folder that the driver works in."""

@@ -1,17 +1,22 @@
-"""The image builder: fetches, packs and publishes to an OCI image layout on disk, one layer a source."""
+"""The image builder: fetches, packs and publishes over a base image, one layer a source, to a registry or a layout."""
 
 import asyncio
+import hashlib
+import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
+from shared.domain.accounts import Account
 from shared.domain.errors import BuildFailed, Unavailable, foreign
 from shared.domain.images import Layer
 from shared.domain.manifests import RuntimeType
 from shared.domain.ports import BuildLog, ImageSource, PublishedImage
 from shared.images.archives import Limits, members, safe_path
+from shared.images.base import BaseImages
 from shared.images.cache import CachedLayer, LayerCache
 from shared.images.fetch import Fetched, Fetcher
 from shared.images.image_config import (
@@ -24,10 +29,13 @@ from shared.images.image_config import (
 )
 from shared.images.installed import installed_entries
 from shared.images.layers import APP, FORMAT, SERVICE_USER, Entry, bytes_entry, file_entry, write_layer
-from shared.images.layout import ImageLayout, location_of
+from shared.images.layout import ImageLayout
 from shared.images.one_folder import OneFolder, Source, driver_source, sources
 from shared.images.packages import INSTALLER, PackageInstaller, pinned
 from shared.images.requirements import parse_requirements
+from shared.images.targets import LayoutTarget, RegistryTarget, Target
+from shared.registries.references import Reference
+from shared.registries.registries import Registries
 
 _LARGEST_REQUIREMENTS = 1024 * 1024
 
@@ -36,38 +44,55 @@ _LARGEST_REQUIREMENTS = 1024 * 1024
 class BuilderSettings:
     """Where images and cached layers are kept, what they are for, what may be fetched, and what of it is too much."""
 
-    images: Path
     cache: Path
     runtime: Path
     platform: str
     python: str
+    images: Path | None = None
+    """The folder of the OCI layouts, where images do not go to a registry."""
+    registry: str = ""
+    """The registry that images go to, and what their repositories' names begin with: `host/prefix`."""
+    bases: Mapping[RuntimeType, str] = field(default_factory=dict)
     fetch_allow: tuple[str, ...] = ()
     most_fetched_bytes: int = 16 * 1024**3
     archives: Limits = field(default_factory=Limits)
 
 
-class LayoutImageBuilder:
-    """Builds into one OCI image layout an account. Blocking work runs in threads; equal work is found in the cache."""
+class LayeringImageBuilder:
+    """Puts images together layer by layer. Blocking work runs in threads; equal work is found in the cache."""
 
-    def __init__(self, settings: BuilderSettings) -> None:
+    def __init__(self, settings: BuilderSettings, registries: Registries) -> None:
         self._settings = settings
+        self._registries = registries
+        self._bases = BaseImages(registries, settings.platform)
         self._cache = LayerCache(settings.cache)
         self._fetcher = Fetcher(allow=settings.fetch_allow, most_bytes=settings.most_fetched_bytes)
         self._installer = PackageInstaller(settings.platform, settings.python, self._cache.packages)
 
+    async def base(self, source: ImageSource, log: BuildLog) -> str:
+        """What the settings name for the manifest's runtime, by the digest of today; empty when they name nothing."""
+        runtime = source.manifest.target_runtime.runtime_type
+        named = self._settings.bases.get(runtime, "")
+        if not named:
+            return ""
+        pinned = await self._bases.pin(named)
+        log.line(f"base image {named}: {pinned}")
+        return pinned
+
     async def dependency_layers(self, source: ImageSource, log: BuildLog) -> tuple[Layer, ...]:
-        """The scoring server, and the installed requirements."""
+        """The base image's layers, the scoring server, and the installed requirements."""
         properties = source.manifest.target_runtime.properties
         _refuse_what_cannot_be_built(source)
         log.line(
             f"building {source.name} version {source.version} for {self._settings.platform}, Python {self._settings.python}"
         )
+        below = await self._base_layers(source, log)
         cached = [await asyncio.to_thread(self._runtime_layer, log)]
         if properties.pip_requirements:
             requirements = await self._requirements(properties.pip_requirements, log)
             if requirements:
                 cached.append(await asyncio.to_thread(self._requirements_layer, requirements, log))
-        return await asyncio.to_thread(self._kept_in_layout, source, cached)
+        return (*below, *await self._put(source, cached, log))
 
     async def content_layers(self, source: ImageSource, log: BuildLog) -> tuple[Layer, ...]:
         """The models, the assets and last the driver, one layer each, in the one folder."""
@@ -78,18 +103,43 @@ class LayoutImageBuilder:
             layer = await self._source_layer(one, log)
             folder.take(one.name, _in_folder(layer.paths))
             cached.append(layer)
-        return await asyncio.to_thread(self._kept_in_layout, source, cached)
+        return await self._put(source, cached, log)
 
     async def publish(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> PublishedImage:
-        """Config and manifest over those layers, under the tag `name:version`."""
-        published = await asyncio.to_thread(self._publish, source, layers)
+        """Config and manifest over those layers, under a tag that never moves."""
+        target = self._target(source)
+        there = await asyncio.gather(*(target.has_blob(layer.digest) for layer in layers))
+        missing = [layer.title for layer, is_there in zip(layers, there, strict=True) if not is_there]
+        if missing:
+            raise Unavailable(f"The layers {', '.join(missing)} are not where the image goes.", code="LayerMissing")
+        inherited = (await self._bases.read(source.base)).environment if source.base else ()
+        config = image_config(source, layers, self._settings.platform, driver_source(source).file_name, inherited)
+        digest = await target.put_bytes(config)
+        manifest = image_manifest(source, layers, config_digest=digest, config_size=len(config))
+        published = await target.put_manifest(manifest)
         size = sum(layer.size for layer in layers)
         log.line(f"pushed {published.location}, {published.digest}, {len(layers)} layers, {_bytes(size)}")
         return published
 
     async def ensure_unpublished(self, source: ImageSource, log: BuildLog) -> None:
         """Nothing has the tag of that image."""
-        await asyncio.to_thread(self._layout(source).remove_tag, _tag(source))
+        await self._target(source).remove_tag()
+
+    async def _base_layers(self, source: ImageSource, log: BuildLog) -> tuple[Layer, ...]:
+        if not source.base:
+            return ()
+        base, target = await self._bases.read(source.base), self._target(source)
+        came = await asyncio.gather(*(target.take_over(layer.digest, base.repository) for layer in base.layers))
+        how = ", ".join(f"{count} {how}" for how, count in sorted(Counter(came).items()))
+        log.line(f"base image: {len(base.layers)} layers, {_bytes(sum(layer.size for layer in base.layers))}: {how}")
+        return base.layers
+
+    async def _put(self, source: ImageSource, cached: Sequence[CachedLayer], log: BuildLog) -> tuple[Layer, ...]:
+        target = self._target(source)
+        sent = await asyncio.gather(*(target.put_file(one.layer.digest, one.blob) for one in cached))
+        size = sum(one.layer.size for one, was_sent in zip(cached, sent, strict=True) if was_sent)
+        log.line(f"sent {sum(sent)} of {len(cached)} layers, {_bytes(size)}; the others were there")
+        return tuple(one.layer for one in cached)
 
     async def _requirements(self, url: str, log: BuildLog) -> tuple[str, ...]:
         with self._cache.workspace() as folder:
@@ -183,34 +233,21 @@ class LayoutImageBuilder:
         layer = write_layer(noted(), folder / "layer", title)
         return self._cache.keep_layer(key, layer, folder / "layer", tuple(paths))
 
-    def _kept_in_layout(self, source: ImageSource, cached: Sequence[CachedLayer]) -> tuple[Layer, ...]:
-        layout = self._layout(source)
-        for one in cached:
-            layout.put_file(one.layer.digest, one.blob)
-        return tuple(one.layer for one in cached)
-
-    def _publish(self, source: ImageSource, layers: Sequence[Layer]) -> PublishedImage:
-        layout = self._layout(source)
-        missing = [layer.title for layer in layers if not layout.has_blob(layer.digest)]
-        if missing:
-            raise Unavailable(f"The layers {', '.join(missing)} are not in the image layout.", code="LayerMissing")
-        driver = driver_source(source).file_name
-        config = image_config(source, layers, self._settings.platform, driver)
-        config_digest = layout.put_bytes(config)
-        manifest = image_manifest(source, layers, config_digest=config_digest, config_size=len(config))
-        tag = _tag(source)
-        return PublishedImage(location_of(layout.folder, tag), layout.put_manifest(manifest, tag))
-
-    def _layout(self, source: ImageSource) -> ImageLayout:
-        return ImageLayout(self._settings.images / source.account.scope.replace("!", "/"))
+    def _target(self, source: ImageSource) -> Target:
+        if self._settings.registry:
+            name = f"{self._settings.registry}/{_account_name(source.account)}/{source.name}"
+            reference = Reference.parse(f"{name}:{source.version}")
+            return RegistryTarget(self._registries.repository(reference), reference.selected)
+        if self._settings.images is None:
+            raise ValueError("Neither a registry nor a folder for images is set.")
+        layout = ImageLayout(self._settings.images / source.account.scope.replace("!", "/"))
+        return LayoutTarget(layout, f"{source.name}:{source.version}")
 
 
 def _refuse_what_cannot_be_built(source: ImageSource) -> None:
     runtime = source.manifest.target_runtime
-    if runtime.runtime_type is not RuntimeType.PYTHON:
-        message = (
-            f"targetRuntime.runtimeType: got {runtime.runtime_type}; images can be built for {RuntimeType.PYTHON} only."
-        )
+    if runtime.runtime_type is not RuntimeType.PYTHON and not source.base:
+        message = f"targetRuntime.runtimeType: got {runtime.runtime_type}; no base image is set for it."
         raise BuildFailed(message, code="RuntimeNotSupported")
     if runtime.properties.conda_env_file:
         message = (
@@ -222,8 +259,10 @@ def _refuse_what_cannot_be_built(source: ImageSource) -> None:
         raise BuildFailed(message, code="BadDriver")
 
 
-def _tag(source: ImageSource) -> str:
-    return f"{source.name}:{source.version}"
+def _account_name(account: Account) -> str:
+    """The account's part of a repository's name: its own name for people, and a few digits that are its alone."""
+    readable = re.sub(r"[^a-z0-9]+", "-", account.name.lower()).strip("-")[:40]
+    return f"{readable or 'account'}-{hashlib.sha256(account.scope.encode()).hexdigest()[:8]}"
 
 
 def _noted(path: str, *, is_folder: bool) -> str:

@@ -6,18 +6,21 @@ from typing import Any
 
 from shared.domain.images import Layer
 from shared.domain.ports import ImageSource
+from shared.images.base import TITLE
 from shared.images.layers import APP, SERVICE_USER
-from shared.images.layout import CONFIG_TYPE, MANIFEST_TYPE
+from shared.images.layout import CONFIG_TYPE, LAYER_TITLE, MANIFEST_TYPE
 
 DEPENDENCIES = "opt/slipway/python"
 RUNTIME = "opt/slipway/runtime"
 MODEL_CONFIG_MAP = "model_config_map.json"
 
 
-def image_config(source: ImageSource, layers: Sequence[Layer], platform: str, driver: str) -> bytes:
-    """The config: how the image is started, and the layers it stands on."""
+def image_config(
+    source: ImageSource, layers: Sequence[Layer], platform: str, driver: str, inherited: Sequence[str] = ()
+) -> bytes:
+    """The config: how the image is started, and the layers it stands on. `inherited` is the base image's environment."""
     system, _, architecture = platform.partition("/")
-    environment = {
+    environment = dict(entry.split("=", 1) for entry in inherited if "=" in entry) | {
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "SLIPWAY_DEPENDENCIES": f"/{DEPENDENCIES}",
@@ -50,7 +53,7 @@ def image_manifest(source: ImageSource, layers: Sequence[Layer], *, config_diges
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
             "config": {"mediaType": CONFIG_TYPE, "digest": config_digest, "size": config_size},
-            "layers": [{"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size} for layer in layers],
+            "layers": [_descriptor(layer) for layer in layers],
             "annotations": {
                 "org.opencontainers.image.title": manifest.name,
                 "org.opencontainers.image.version": str(manifest.version),
@@ -60,6 +63,11 @@ def image_manifest(source: ImageSource, layers: Sequence[Layer], *, config_diges
             },
         }
     )
+
+
+def _descriptor(layer: Layer) -> dict[str, Any]:
+    descriptor = {"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size}
+    return descriptor if layer.title == TITLE else {**descriptor, "annotations": {LAYER_TITLE: layer.title}}
 
 
 def model_config_map(source: ImageSource) -> bytes:

@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -19,12 +19,14 @@ from uuid import uuid4
 
 from isal import igzip
 
-from shared.domain.errors import BuildFailed, Unavailable
+from shared.domain.errors import BuildFailed, DeployFailed, Unavailable
 from shared.domain.fencing import check_fence
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 _INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+LAYER_TITLE = "slipway.layer"
+"""The annotation of a layer that Slipway made: what it holds."""
 _REF_NAME = "org.opencontainers.image.ref.name"
 
 
@@ -63,6 +65,17 @@ class ImageLayout:
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)  # a rename onto another link of the same file leaves both
+
+    @contextmanager
+    def incoming(self) -> Iterator[Path]:
+        """Where a blob may be written that is still coming, beside the others; gone afterwards."""
+        folder = self.folder / "blobs" / "sha256"
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / f".{uuid4().hex}"
+        try:
+            yield partial
+        finally:
+            partial.unlink(missing_ok=True)
 
     def put_bytes(self, content: bytes) -> str:
         """The content as a blob; its digest."""
@@ -120,13 +133,16 @@ class LayoutReader:
         return cast("dict[str, Any]", layout.read_json(manifest["config"]["digest"])["config"])
 
     def unpack(self, location: str, digest: str, into: Path) -> None:
-        """The image's files below `into`: all of them, or `into` is not there afterwards. Harmless when they are there."""
+        """The image's own files below `into`, without its base's: all of them, or `into` is not there afterwards.
+
+        Harmless when they are there.
+        """
         if into.exists():
             return
         layout = _layout_at(location)
         partial = into.parent / f".{into.name}.{uuid4().hex}"
         try:
-            for layer in layout.read_json(digest)["layers"]:
+            for layer in _own_layers(layout.read_json(digest)["layers"]):
                 _unpack_layer(layout.blob(layer["digest"]), partial)
             partial.replace(into)
         except OSError:
@@ -137,8 +153,18 @@ class LayoutReader:
 
 
 def _layout_at(location: str) -> ImageLayout:
-    _, _, rest = location.partition(":")
+    scheme, _, rest = location.partition(":")
+    if scheme != "oci":
+        raise DeployFailed(
+            f"{location} is in a registry; the local compute runs images of OCI layouts only.", code="ImageNotOnThisMachine"
+        )
     return ImageLayout(Path(rest.rsplit(":", 2)[0]))
+
+
+def _own_layers(layers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those that Slipway made, without the base image's: they run on what is here."""
+    own = [layer for layer in layers if LAYER_TITLE in layer.get("annotations", {})]
+    return own or list(layers)
 
 
 def _unpack_layer(blob: Path, into: Path) -> None:

@@ -1,6 +1,7 @@
 """The workflow that builds an image: dependencies, then content, then one manifest over all of it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from shared.domain.accounts import Account
 from shared.domain.documents import Change, Replace, Stored
@@ -69,8 +70,9 @@ class BuildImage:
     async def _dependencies(self, account: Account, operation: Operation) -> Outcome:
         source = await self._source(account, operation)
         async with self._logs.writing(account, operation.resource_id) as log:
-            layers = await self._builder.dependency_layers(source, log)
-        return Next("content", {"dependencies": _to_json(layers)})
+            pinned = replace(source, base=await self._builder.base(source, log))
+            layers = await self._builder.dependency_layers(pinned, log)
+        return Next("content", {"base": pinned.base, "dependencies": _to_json(layers)})
 
     async def _content(self, account: Account, operation: Operation) -> Outcome:
         source = await self._source(account, operation)
@@ -93,7 +95,8 @@ class BuildImage:
         image = (await self._image(account, operation)).document
         model_ids = dict.fromkeys(image.manifest.model_ids)
         models = [(await found(self._store, account, Model, model_id)).document for model_id in model_ids]
-        return ImageSource(account, image.name, image.version, image.manifest, tuple(models))
+        base = str(operation.checkpoint.get("base", ""))
+        return ImageSource(account, image.name, image.version, image.manifest, tuple(models), base)
 
 
 def _to_json(layers: tuple[Layer, ...]) -> Json:

@@ -3,6 +3,7 @@ from datetime import timedelta
 import pytest
 
 from shared.domain.accounts import Account
+from shared.domain.manifests import RuntimeType
 from shared.settings import SettingError, read_settings
 from shared.storage.connection import StorageConnection, StorageSettingError
 from tests.settings import SETTINGS
@@ -77,6 +78,37 @@ def test_commands_are_taken_for_the_accounts_that_are_named():
     assert read_settings(SETTINGS).command_accounts == ()
     named = read_settings({**SETTINGS, "SLIPWAY_COMMAND_ACCOUNTS": "sub/group/local"}).command_accounts
     assert named == (Account("sub", "group", "local"),)
+
+
+def test_images_go_to_a_registry_or_to_a_folder():
+    in_folder, in_registry = read_settings(SETTINGS), read_settings({**SETTINGS, "SLIPWAY_REGISTRY": "r.azurecr.io/a/"})
+    assert (in_folder.images.images.name, in_folder.images.registry) == ("images", "")
+    assert (in_registry.images.images, in_registry.images.registry) == (None, "r.azurecr.io/a")
+    with pytest.raises(SettingError, match="SLIPWAY_IMAGES"):
+        read_settings({**SETTINGS, "SLIPWAY_IMAGES": ""})
+
+
+@pytest.mark.parametrize("value", ["slipway", "UPPER/x", "https://r.io/x", "r.io/a:1", "r.io/a b"])
+def test_what_is_no_registry_is_refused(value):
+    with pytest.raises(SettingError, match="SLIPWAY_REGISTRY accepts"):
+        read_settings({**SETTINGS, "SLIPWAY_REGISTRY": value})
+
+
+def test_each_runtime_type_has_a_base_image_of_its_own():
+    given = {"SLIPWAY_BASE_IMAGE_PYTHON": "python:3.13-slim", "SLIPWAY_BASE_IMAGE_SPARKPYTHON": "r.io/spark:4"}
+    bases = read_settings({**SETTINGS, **given}).images.bases
+    assert bases == {
+        RuntimeType.PYTHON: "docker.io/library/python:3.13-slim",
+        RuntimeType.SPARK_PYTHON: "r.io/spark:4",
+    }
+    with pytest.raises(SettingError, match="SLIPWAY_BASE_IMAGE_PYTHON"):
+        read_settings({**SETTINGS, "SLIPWAY_BASE_IMAGE_PYTHON": "Not An Image"})
+
+
+def test_logins_that_make_no_sense_are_refused_naming_the_setting_and_showing_nothing():
+    with pytest.raises(SettingError, match="SLIPWAY_REGISTRY_AUTH holds") as refused:
+        read_settings({**SETTINGS, "SLIPWAY_REGISTRY_AUTH": '{"auths": {"r.io": "SECRET"}}'})
+    assert "SECRET" not in str(refused.value)
 
 
 def test_no_part_of_an_account_leaves_its_scope():

@@ -1,0 +1,1 @@
+"""OCI registries: references, authority, and the distribution protocol."""

@@ -1,0 +1,62 @@
+"""Image references as people write them: `python:3.13-slim`, `ghcr.io/org/name@sha256:…`. Source: distribution."""
+
+import ipaddress
+import re
+from dataclasses import dataclass, replace
+
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::\d+)?")
+_REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_HUB, _HUB_HOST = "docker.io", "registry-1.docker.io"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One image: the registry's host, a repository of it, and a tag or digest."""
+
+    host: str
+    repository: str
+    selected: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Reference":
+        """What the text names; raises ValueError."""
+        name, at, digest = text.partition("@")
+        first, slash, rest = name.partition("/")
+        host = first if slash and (set(".:") & set(first) or first == "localhost") else ""
+        path = rest if host else name
+        path, colon, tag = path.partition(":")
+        repository = path if host not in ("", _HUB) or "/" in path else f"library/{path}"
+        selected = digest if at else tag if colon else "latest"
+        if (
+            (host and not _HOST.fullmatch(host))
+            or not _REPOSITORY.fullmatch(repository)
+            or not (_DIGEST if at else _TAG).fullmatch(selected)
+        ):
+            raise ValueError(f"'{text[:200]}' names no image; accepts host/repository:tag and host/repository@sha256:….")
+        return cls(host or _HUB, repository, selected)
+
+    def pinned(self, digest: str) -> "Reference":
+        """The same repository, and exactly that image."""
+        return replace(self, selected=digest)
+
+    def __str__(self) -> str:
+        mark = "@" if ":" in self.selected else ":"
+        return f"{self.host}/{self.repository}{mark}{self.selected}"
+
+
+def base_url(host: str) -> str:
+    """Where the registry of that host answers: by HTTPS, but on this machine."""
+    if host == _HUB:
+        return f"https://{_HUB_HOST}"
+    return f"{'http' if is_loopback(host) else 'https'}://{host}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a registry of that host, with or without a port, is on this machine."""
+    name = host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
+    try:
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,281 @@
+"""A registry: manifests and tags by `azure-containerregistry`, and what that client lacks by the distribution protocol.
+
+It lacks: whether a blob is there, mounting one from another repository, sending a large one as a stream, plain HTTP on this
+machine, and other token services than Azure's. One transport signs the requests of both. Source: OCI distribution 1.1.
+"""
+
+import asyncio
+import io
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
+from azure.core.pipeline.transport import AioHttpTransport
+
+from shared.domain.errors import BuildFailed, ServiceError, Throttled, Unavailable, foreign
+from shared.registries.authority import Authority
+from shared.registries.references import base_url
+
+if TYPE_CHECKING:
+    from azure.containerregistry.aio import ContainerRegistryClient
+
+_CHUNK = 1024 * 1024
+_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=120)
+_OF_A_REPOSITORY = re.compile(r"/(?:v2|acr/v1)/(.+)/(?:manifests|blobs|tags|_tags|_manifests)/")
+
+type Content = Callable[[], AsyncIterator[bytes]]
+"""Begins to give a blob's bytes, anew at each call."""
+
+
+@dataclass(frozen=True)
+class StoredManifest:
+    """A manifest, or an index of several, as a registry has it."""
+
+    digest: str
+    media_type: str
+    content: Mapping[str, Any]
+
+
+class Registry:
+    """One registry. Connections are opened when they are first needed, in the loop that needs them."""
+
+    def __init__(self, host: str, authority: Authority) -> None:
+        self.host = host
+        self.url = base_url(host)
+        self._authority = authority
+        self._session: aiohttp.ClientSession | None = None
+        self._client: ContainerRegistryClient | None = None
+
+    def repository(self, name: str) -> "Repository":
+        """A repository of it, which need not be there yet."""
+        return Repository(self, name)
+
+    async def close(self) -> None:
+        """Close its connections."""
+        if self._client is not None:
+            await self._client.close()
+        if self._session is not None:
+            await self._session.close()
+        self._client = self._session = None
+
+    def session(self) -> aiohttp.ClientSession:
+        """The connections to it."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=_TIMEOUT, auto_decompress=False, trust_env=True)
+        return self._session
+
+    def client(self) -> "ContainerRegistryClient":
+        """The published client, over the same connections."""
+        if self._client is None:
+            from azure.containerregistry.aio import ContainerRegistryClient  # noqa: PLC0415  # a cold start builds nothing
+
+            self._client = ContainerRegistryClient(self.url, None, transport=_Signing(self), retry_total=0)
+        return self._client
+
+    async def send(
+        self, method: str, url: str, kind: str, *, more: Sequence[str] = (), content: Content | None = None, **given: Any
+    ) -> aiohttp.ClientResponse:
+        """The answer to a request, signed as the registry wants it; to be used as a context."""
+        session = self.session()
+        for last in (False, True):
+            headers = {**given.get("headers", {}), **self._authority.header(kind)}
+            body = {"data": content()} if content else {}
+            answer = await session.request(method, url, **{**given, **body, "headers": headers})
+            if last or not await self._challenged(answer, kind, more):
+                return answer
+        raise AssertionError
+
+    async def _challenged(self, answer: aiohttp.ClientResponse, kind: str, more: Sequence[str]) -> bool:
+        challenge = answer.headers.get("WWW-Authenticate", "")
+        if answer.status != 401 or not challenge:
+            return False
+        answer.release()
+        await self._authority.answer(self.session(), kind, challenge, more)
+        return True
+
+    async def signature(self, kind: str) -> Mapping[str, str]:
+        """What was good for requests of that kind before."""
+        return self._authority.header(kind)
+
+    async def challenged(self, kind: str, challenge: str) -> None:
+        """Get what the challenge asks for."""
+        await self._authority.answer(self.session(), kind, challenge)
+
+
+class _Signing(AioHttpTransport):  # type: ignore[misc]  # untyped without its extra
+    """Signs what the published client sends, so that the client itself never meets a challenge."""
+
+    def __init__(self, registry: Registry) -> None:
+        super().__init__(session=registry.session(), session_owner=False)
+        self._registry = registry
+
+    async def send(self, request: Any, **options: Any) -> Any:
+        kind = _kind(request.method, request.url)
+        request.headers.update(await self._registry.signature(kind))
+        answer = await super().send(request, **options)
+        challenge = answer.headers.get("WWW-Authenticate", "")
+        if answer.status_code != 401 or not challenge:
+            return answer
+        await self._registry.challenged(kind, challenge)
+        request.headers.update(await self._registry.signature(kind))
+        if hasattr(request.body, "seek"):
+            request.body.seek(0)
+        return await super().send(request, **options)
+
+
+class Repository:
+    """One repository. Raises BuildFailed for what it refuses, and Unavailable when it is away."""
+
+    def __init__(self, registry: Registry, name: str) -> None:
+        self._registry = registry
+        self.name = name
+
+    @property
+    def host(self) -> str:
+        """The host of its registry."""
+        return self._registry.host
+
+    @property
+    def location(self) -> str:
+        """How others name it."""
+        return f"{self._registry.host}/{self.name}"
+
+    async def has_blob(self, digest: str) -> bool:
+        """Whether the blob is there."""
+        async with self._asked("HEAD", f"blobs/{digest}") as answer:
+            if answer.status == 404:
+                return False
+            await self._check(answer, 200)
+            return True
+
+    async def mount(self, digest: str, source: str) -> bool:
+        """Take the blob over from another repository of the same registry; False when it will not be done."""
+        query = {"mount": digest, "from": source}
+        more = (f"repository:{source}:pull",)
+        async with self._asked("POST", "blobs/uploads/", params=query, more=more, kind=f"mount:{source}") as answer:
+            await self._check(answer, 201, 202)
+            begun = answer.headers.get("Location", "") if answer.status == 202 else ""
+        if begun:
+            async with self._asked("DELETE", begun):
+                return False
+        return True
+
+    async def upload(self, digest: str, content: Content) -> None:
+        """Send the blob, in one stream."""
+        async with self._asked("POST", "blobs/uploads/") as answer:
+            await self._check(answer, 202)
+            place = answer.headers["Location"]
+        headers = {"Content-Type": "application/octet-stream"}
+        async with self._asked("PATCH", place, content=content, headers=headers) as answer:
+            await self._check(answer, 202)
+            place = answer.headers.get("Location", place)
+        closing = f"{place}{'&' if urlsplit(place).query else '?'}digest={digest}"
+        async with self._asked("PUT", closing, headers={"Content-Length": "0"}) as answer:
+            await self._check(answer, 201)
+
+    async def download(self, digest: str) -> AsyncIterator[bytes]:
+        """The blob's bytes."""
+        async with self._asked("GET", f"blobs/{digest}") as answer:
+            await self._check(answer, 200)
+            async for chunk in answer.content.iter_chunked(_CHUNK):
+                yield chunk
+
+    async def manifest(self, selected: str) -> StoredManifest | None:
+        """The manifest of that tag or digest, None when it is not there."""
+        with _translated(self.location):
+            try:
+                found = await self._client.get_manifest(self.name, selected, **self._options)
+            except ResourceNotFoundError:
+                return None
+            return StoredManifest(str(found.digest), str(found.media_type), found.manifest or {})
+
+    async def put_manifest(self, content: bytes, tag: str | None = None) -> str:
+        """The manifest, under that tag if there is one; its digest."""
+        media_type = json.loads(content)["mediaType"]
+        with _translated(self.location):
+            return await self._client.set_manifest(
+                self.name, io.BytesIO(content), tag=tag, media_type=media_type, **self._options
+            )
+
+    async def untag(self, tag: str) -> None:
+        """Nothing has that tag; harmless when nothing had. Where tags cannot be deleted, their manifest is."""
+        async with self._asked("DELETE", f"manifests/{tag}") as answer:
+            if answer.status in (202, 404):
+                return
+        found = await self.manifest(tag)
+        if found is None:
+            return
+        with _translated(self.location):
+            if await self._only_tag_of(found.digest):
+                await self._client.delete_manifest(self.name, found.digest, **self._options)
+
+    async def _only_tag_of(self, digest: str) -> bool:
+        async with self._asked("GET", "tags/list") as answer:
+            await self._check(answer, 200)
+            tags = (await answer.json(content_type=None)).get("tags") or []
+        found = await asyncio.gather(*(self.manifest(tag) for tag in tags))
+        return sum(one is not None and one.digest == digest for one in found) == 1
+
+    @property
+    def _client(self) -> "ContainerRegistryClient":
+        return self._registry.client()
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        """The client must be told with every call that plain HTTP is meant."""
+        return {"enforce_https": self._registry.url.startswith("https")}
+
+    @asynccontextmanager
+    async def _asked(self, method: str, path: str, *, kind: str = "", **given: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer about something of this repository. What is away is Unavailable."""
+        url = urljoin(f"{self._registry.url}/v2/{self.name}/", path)
+        with _translated(self.location):
+            answer = await self._registry.send(method, url, kind or _kind(method, url), **given)
+            async with answer:
+                yield answer
+
+    async def _check(self, answer: aiohttp.ClientResponse, *accepted: int) -> None:
+        if answer.status not in accepted:
+            said = foreign((await answer.text())[:500])
+            raise _refusal(self.location, answer.status, said, answer.headers.get("Retry-After", ""))
+
+
+def _kind(method: str, url: str) -> str:
+    """Requests that the same token is good for."""
+    named = _OF_A_REPOSITORY.search(urlsplit(url).path)
+    act = "pull" if method in ("GET", "HEAD") else "delete" if method == "DELETE" and "/uploads/" not in url else "push"
+    return f"{act}:{named[1] if named else ''}"
+
+
+@contextmanager
+def _translated(location: str) -> Iterator[None]:
+    """Errors of the connection and of the published client as ours."""
+    try:
+        yield
+    except ServiceError:
+        raise
+    except HttpResponseError as error:
+        status = error.status_code or 0
+        headers: Mapping[str, str] = getattr(error.response, "headers", {})
+        raise _refusal(location, status, foreign(error.message), headers.get("Retry-After", "")) from error
+    except ValueError as error:  # the published client's, for what is not what its digest says
+        raise Unavailable(f"{location}: {foreign(error)}", code="RegistryCorrupt") from error
+    except (AzureError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise Unavailable(f"The registry of {location} is away: {type(error).__name__}.", code="RegistryAway") from error
+
+
+def _refusal(location: str, status: int, said: str, retry_after: str) -> ServiceError:
+    pause = float(retry_after) if retry_after.isdecimal() else None
+    if status == 429:
+        return Throttled(f"{location}: the registry asks for patience.", retry_after=pause)
+    if status >= 500 or status == 408:
+        return Unavailable(f"{location}: the registry answered {status}: {said}", code="RegistryAway")
+    if status in (401, 403):
+        return BuildFailed(f"{location}: the registry does not permit it ({status}).", code="RegistryDenied")
+    return BuildFailed(f"{location}: the registry refuses it ({status}): {said}", code="RegistryRefused")

@@ -1,0 +1,200 @@
+"""Images in a real registry, over a base image; read, unpacked and run by tools that nobody here wrote."""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from local.azurite.server import free_ports
+from shared.domain.errors import BuildFailed
+from shared.domain.manifests import RuntimeType
+from shared.images.builder import LayeringImageBuilder
+from shared.registries.registries import Registries
+from shared.settings import this_platform
+from tests.conftest import REPOSITORY
+from tests.images.bases import PATH, push_base, python_layer, small_layer
+from tests.images.making import Log, built, make_builder, no_identity, source, tar_gz
+from tests.registries.running import judge, registry
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory) -> Iterator[str]:
+    with registry(tmp_path_factory.mktemp("registry")) as address:
+        push_base(address, "base/python", small_layer(), others=("linux/s390x",))
+        yield address
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory) -> Iterator[str]:
+    with registry(tmp_path_factory.mktemp("elsewhere")) as address:
+        push_base(address, "base/python", small_layer())
+        yield address
+
+
+@pytest.fixture
+async def make(tmp_path, sources, package_cache) -> AsyncIterator[Callable[..., LayeringImageBuilder]]:
+    """A builder with a cache of its own, that pushes to a name of its own."""
+    registries = Registries({}, no_identity)
+
+    def builder(host: str, base: str, **settings: Any) -> LayeringImageBuilder:
+        bases = {RuntimeType.PYTHON: base}
+        place = {"registry": f"{host}/{uuid4().hex}", "images": None, "bases": bases}
+        return make_builder(tmp_path / uuid4().hex, sources, package_cache, registries, **{**place, **settings})
+
+    yield builder
+    await registries.close()
+
+
+def ran(*command: str | Path) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def inspected(location: str, *more: str) -> Any:
+    return json.loads(ran(judge("skopeo"), "inspect", "--tls-verify=false", *more, f"docker://{location}"))
+
+
+def small(sources: Any) -> Any:
+    models = {"model.pkl": (b"weights", False), "tree.tar.gz": (tar_gz({"tree/a.txt": b"a"}), True)}
+    return source(sources, models=models, requirements="six==1.17.0\n")
+
+
+async def test_other_tools_find_the_image_its_layers_and_how_it_is_started(make, host, sources):
+    published = await built(make(host, f"{host}/base/python:1"), small(sources))
+    shown = inspected(published.location)
+    assert shown["Digest"] == published.digest
+    assert published.location.startswith(f"{host}/")
+    assert published.location.endswith("/digits:1")
+    config = inspected(published.location, "--config")["config"]
+    assert config["Entrypoint"] == ["python", "/opt/slipway/runtime"]
+    assert (config["User"], config["WorkingDir"]) == ("65532", "/var/azureml-app")
+    assert list(config["ExposedPorts"]) == ["5001/tcp"]
+    assert {f"PATH={PATH}", "BASE=yes", "SLIPWAY_DRIVER=driver.py"} <= set(config["Env"])
+
+
+async def test_the_image_unpacks_to_its_base_and_the_one_folder(make, host, sources, tmp_path):
+    published = await built(make(host, f"{host}/base/python:1"), small(sources))
+    layout, bundle = tmp_path / "layout", tmp_path / "bundle"
+    ran(judge("skopeo"), "copy", "--src-tls-verify=false", f"docker://{published.location}", f"oci:{layout}:x")
+    ran(judge("umoci"), "unpack", "--rootless", "--image", f"{layout}:x", bundle)
+    root = bundle / "rootfs"
+    assert (root / "etc" / "base").read_text() == "a base image"
+    app = root / "var" / "azureml-app"
+    assert (app / "model.pkl").read_bytes() == b"weights"
+    assert (app / "tree" / "a.txt").read_bytes() == b"a"
+    assert (root / "opt" / "slipway" / "python" / "six.py").exists()
+
+
+async def test_a_base_in_the_same_registry_is_mounted_and_one_elsewhere_is_copied(make, host, elsewhere, sources):
+    near, far = Log(), Log()
+    one = await built(make(host, f"{host}/base/python:1"), small(sources), near)
+    other = await built(make(host, f"{elsewhere}/base/python:1"), small(sources), far)
+    assert "1 mounted" in near.text
+    assert "1 copied" in far.text
+    assert one.digest == other.digest
+
+
+async def test_a_build_of_what_is_there_sends_nothing(make, host, sources):
+    builder, image, log = make(host, f"{host}/base/python:1"), small(sources), Log()
+    first = await built(builder, image)
+    assert await built(builder, replace(image), log) == first
+    assert "1 there" in log.text
+    assert log.text.count("sent 0 of") == 2
+
+
+async def test_a_layout_on_disk_stands_on_a_base_too(make, host, sources, tmp_path):
+    layouts = tmp_path / "layouts"
+    published = await built(make(host, f"{host}/base/python:1", registry="", images=layouts), small(sources))
+    in_registry = await built(make(host, f"{host}/base/python:1"), small(sources))
+    assert published.digest == in_registry.digest
+
+
+@pytest.mark.parametrize(
+    ("base", "said"), [("base/none:1", "There is no base image"), ("base/python:9", "There is no base image")]
+)
+async def test_a_base_that_is_not_there_is_named(make, host, sources, base, said):
+    with pytest.raises(BuildFailed, match=said) as refused:
+        await built(make(host, f"{host}/{base}"), small(sources))
+    assert refused.value.code == "BaseImageNotFound"
+
+
+async def test_a_base_for_other_platforms_is_refused_naming_them(make, host, sources):
+    push_base(host, "base/foreign", others=())
+    other = "linux/arm64" if this_platform() != "linux/arm64" else "linux/amd64"
+    with pytest.raises(BuildFailed, match=f"there for {this_platform()}, not for {other}"):
+        await built(make(host, f"{host}/base/foreign:1", platform=other), small(sources))
+
+
+async def test_a_tag_never_moves_and_is_gone_when_the_build_is_undone(make, host, sources):
+    builder, image = make(host, f"{host}/base/python:1"), small(sources)
+    published = await built(builder, image)
+    with pytest.raises(BuildFailed) as refused:
+        await built(builder, source(sources))
+    assert refused.value.code == "TagTaken"
+    assert inspected(published.location)["Digest"] == published.digest
+    await builder.ensure_unpublished(image, Log())
+    await builder.ensure_unpublished(image, Log())
+    assert tag_status(published.location) == 404
+
+
+def tag_status(location: str) -> int:
+    host, _, rest = location.partition("/")
+    repository, _, tag = rest.rpartition(":")
+    return httpx.get(f"http://{host}/v2/{repository}/manifests/{tag}").status_code
+
+
+async def test_two_accounts_of_one_name_share_no_repository(make, host, sources):
+    builder, image = make(host, f"{host}/base/python:1"), small(sources)
+    other = replace(image, account=replace(image.account, resource_group="another"))
+    one, two = await built(builder, image), await built(builder, other)
+    assert one.location != two.location
+
+
+async def test_the_image_runs_and_scores(make, host, sources, tmp_path):
+    push_base(host, "base/real", python_layer())
+    published = await built(make(host, f"{host}/base/real:1", runtime=REPOSITORY / "runtime"), small(sources))
+    with running(published.location, tmp_path) as url:
+        answer = answered(url)
+    assert (answer.status_code, answer.json()) == (200, {"x": 1})
+
+
+@contextmanager
+def running(location: str, folder: Path) -> Iterator[str]:
+    """The image as a container that runs; where it is scored."""
+    (port,) = free_ports(1)
+    places = ["--root", str(folder / "root"), "--runroot", str(folder / "run")]
+    buildah = [judge("buildah"), "--storage-driver", "vfs", *places]
+    container = ran(*buildah, "from", "--tls-verify=false", f"docker://{location}").strip()
+    ran(*buildah, "config", "--env", f"SLIPWAY_PORT={port}", "--env", "SLIPWAY_HOST=127.0.0.1", container)
+    entrypoint = inspected(location, "--config")["config"]["Entrypoint"]
+    process = subprocess.Popen([*buildah, "run", "--isolation", "chroot", container, "--", *entrypoint])
+    try:
+        yield f"http://127.0.0.1:{port}/score"
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        ran(*buildah, "rm", "--all")
+        shutil.rmtree(folder / "root", ignore_errors=True)
+
+
+def answered(url: str) -> httpx.Response:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            answer = httpx.post(url, json={"x": 1})
+            if answer.status_code != 503:
+                return answer
+        except httpx.TransportError:
+            pass
+        assert time.monotonic() < deadline, url
+        time.sleep(0.1)
