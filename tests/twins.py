@@ -10,7 +10,7 @@ from typing import Any
 
 from shared.compute.directory import ComputeDirectory
 from shared.domain.accounts import Account
-from shared.domain.errors import ServiceError, Unavailable
+from shared.domain.errors import BuildFailed, ServiceError, Unavailable
 from shared.domain.events import Event
 from shared.domain.fencing import check_fence
 from shared.domain.images import ImageRequest, ImageType, Layer
@@ -18,7 +18,16 @@ from shared.domain.manifests import Asset, Manifest, ManifestRequest, RuntimePro
 from shared.domain.models import Model, ModelRequest
 from shared.domain.operations import ErrorResponse, Operation
 from shared.domain.plans import BUILD_IMAGE, DELETE_SERVICE, DEPLOY_SERVICE, RUN_PIPELINE
-from shared.domain.ports import BuildLog, Clock, ImageSource, PublishedImage, Rollout, ServiceSpec
+from shared.domain.ports import (
+    BuildLog,
+    Clock,
+    ContentLayers,
+    ImageSource,
+    PublishedImage,
+    Rollout,
+    ServiceSpec,
+    content_key,
+)
 from shared.domain.services import AuthKeys, ComputeResource, KeyType, ServiceCreateRequest
 from shared.orchestration.build_image import BuildImage
 from shared.orchestration.delete_service import DeleteService
@@ -119,6 +128,7 @@ class TwinBuilder:
     failures: list[Exception] = field(default_factory=list)
     before_content: Exception | None = None
     published: dict[str, int] = field(default_factory=dict)
+    contents: dict[str, str] = field(default_factory=dict)
 
     async def base(self, source: ImageSource, log: BuildLog) -> str:
         return "registry/python@sha256:" + "0" * 64
@@ -128,11 +138,14 @@ class TwinBuilder:
         log.line("installed nothing")
         return (_layer("dependencies"),)
 
-    async def content_layers(self, source: ImageSource, log: BuildLog) -> tuple[Layer, ...]:
+    async def content_layers(self, source: ImageSource, log: BuildLog) -> ContentLayers:
         if self.before_content:
             raise self.before_content
         self._maybe_fail()
-        return tuple(_layer(model.name) for model in source.models)
+        digests = {content_key(model.id): self.contents.get(model.name, "sha256:first") for model in source.models}
+        if any(source.known.get(key, digest) != digest for key, digest in digests.items()):
+            raise BuildFailed("It is not what it was.", code="SourceChanged")
+        return ContentLayers(tuple(_layer(model.name) for model in source.models), digests)
 
     async def publish(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> PublishedImage:
         self._maybe_fail()

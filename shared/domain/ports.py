@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -141,6 +141,21 @@ class ImageSource:
     models: tuple[Model, ...]
     base: str = ""
     """The base image, by its digest; empty when there is none."""
+    known: Mapping[str, str] = field(default_factory=dict)
+    """The digests of what was fetched before, by `content_key`."""
+
+
+@dataclass(frozen=True)
+class ContentLayers:
+    """The layers of models and assets, and the digest of what was fetched for each, by `content_key`."""
+
+    layers: tuple[Layer, ...]
+    digests: Mapping[str, str]
+
+
+def content_key(owner: str, index: int = 0) -> str:
+    """What names one source: the id of a model, or of a manifest with the number of its asset."""
+    return f"{owner}/{index}"
 
 
 class ImageBuilder(Protocol):
@@ -156,8 +171,8 @@ class ImageBuilder(Protocol):
     async def dependency_layers(self, source: ImageSource, log: BuildLog) -> tuple[Layer, ...]:
         """The base image's, the scoring server, and the installed requirements."""
 
-    async def content_layers(self, source: ImageSource, log: BuildLog) -> tuple[Layer, ...]:
-        """The models and assets, in the one folder that the driver works in."""
+    async def content_layers(self, source: ImageSource, log: BuildLog) -> ContentLayers:
+        """The models and assets, in the one folder that the driver works in; refuses what is not what it was before."""
 
     async def publish(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> PublishedImage:
         """Config and manifest over those layers, under a tag that never moves to another digest."""

@@ -14,7 +14,7 @@ from shared.domain.accounts import Account
 from shared.domain.errors import BuildFailed, Unavailable, foreign
 from shared.domain.images import Layer
 from shared.domain.manifests import RuntimeType
-from shared.domain.ports import BuildLog, ImageSource, PublishedImage
+from shared.domain.ports import BuildLog, ContentLayers, ImageSource, PublishedImage
 from shared.images.archives import Limits, members, safe_path
 from shared.images.base import BaseImages
 from shared.images.cache import CachedLayer, LayerCache
@@ -94,16 +94,21 @@ class LayeringImageBuilder:
                 cached.append(await asyncio.to_thread(self._requirements_layer, requirements, log))
         return (*below, *await self._put(source, cached, log))
 
-    async def content_layers(self, source: ImageSource, log: BuildLog) -> tuple[Layer, ...]:
+    async def content_layers(self, source: ImageSource, log: BuildLog) -> ContentLayers:
         """The models, the assets and last the driver, one layer each, in the one folder."""
         folder = OneFolder()
+        digests: dict[str, str] = {}
         cached = [await asyncio.to_thread(self._map_layer, source)]
         folder.take("Slipway itself", _in_folder(cached[0].paths))
         for one in sources(source):
-            layer = await self._source_layer(one, log)
+            with self._cache.workspace() as space:
+                fetched = await self._fetch(one.name, one.url, space, log)
+                _refuse_other_content(one, fetched, source.known.get(one.key))
+                layer = await asyncio.to_thread(self._packed, one, fetched, space, log)
+            digests[one.key] = fetched.digest
             folder.take(one.name, _in_folder(layer.paths))
             cached.append(layer)
-        return await self._put(source, cached, log)
+        return ContentLayers(await self._put(source, cached, log), digests)
 
     async def publish(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> PublishedImage:
         """Config and manifest over those layers, under a tag that never moves."""
@@ -196,11 +201,6 @@ class LayeringImageBuilder:
         with self._cache.workspace() as folder:
             return self._cache.layer(key, MODEL_CONFIG_MAP) or self._written(key, MODEL_CONFIG_MAP, entries, folder)
 
-    async def _source_layer(self, one: Source, log: BuildLog) -> CachedLayer:
-        with self._cache.workspace() as folder:
-            fetched = await self._fetch(one.name, one.url, folder, log)
-            return await asyncio.to_thread(self._packed, one, fetched, folder, log)
-
     def _packed(self, one: Source, fetched: Fetched, folder: Path, log: BuildLog) -> CachedLayer:
         began = time.monotonic()
         how = "unpacked" if one.unpack else f"as {one.file_name}"
@@ -257,6 +257,15 @@ def _refuse_what_cannot_be_built(source: ImageSource) -> None:
     if source.manifest.driver.unpack:
         message = "driverProgram: the driver must be a Python file, that is not to be unpacked."
         raise BuildFailed(message, code="BadDriver")
+
+
+def _refuse_other_content(one: Source, fetched: Fetched, known: str | None) -> None:
+    if known is not None and known != fetched.digest:
+        raise BuildFailed(
+            f"{one.name}: {foreign(one.url)} holds {fetched.digest} now, and held {known} when it was first fetched. "
+            "Register it again, under a URL whose content stays.",
+            code="SourceChanged",
+        )
 
 
 def _account_name(account: Account) -> str:

@@ -6,7 +6,7 @@ from itertools import accumulate
 from urllib.parse import unquote, urlsplit
 
 from shared.domain.errors import BuildFailed
-from shared.domain.ports import ImageSource
+from shared.domain.ports import ImageSource, content_key
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,8 @@ class Source:
     name: str
     url: str
     unpack: bool
+    key: str
+    """What its content is known by: `content_key`."""
 
     @property
     def file_name(self) -> str:
@@ -26,17 +28,19 @@ class Source:
 def sources(image: ImageSource) -> Iterator[Source]:
     """All of them. What changes most often comes last, so that the layers below it stay what they were."""
     for model in image.models:
-        yield Source(f"model {model.name} version {model.version}", model.url, model.unpack)
+        yield Source(f"model {model.name} version {model.version}", model.url, model.unpack, content_key(model.id))
     for index, asset in enumerate(image.manifest.assets):
         if asset is not image.manifest.driver:
-            yield Source(f"assets[{index}] '{asset.id or ''}'", asset.url, asset.unpack)
+            key = content_key(image.manifest.id, index)
+            yield Source(f"assets[{index}] '{asset.id or ''}'", asset.url, asset.unpack, key)
     yield driver_source(image)
 
 
 def driver_source(image: ImageSource) -> Source:
     """The driver program."""
-    driver = image.manifest.driver
-    return Source(f"the driver '{driver.id}'", driver.url, driver.unpack)
+    manifest, driver = image.manifest, image.manifest.driver
+    key = content_key(manifest.id, manifest.assets.index(driver))
+    return Source(f"the driver '{driver.id}'", driver.url, driver.unpack, key)
 
 
 class OneFolder:

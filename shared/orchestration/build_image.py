@@ -12,6 +12,7 @@ from shared.domain.operations import ErrorDetail, ErrorResponse, Operation
 from shared.domain.ports import BuildLogs, ImageBuilder, ImageSource, Store
 from shared.domain.wire import Json
 from shared.orchestration.outcome import Done, Failure, Next, Outcome, Step
+from shared.resources.contents import Contents, recording
 from shared.resources.found import found
 
 
@@ -22,6 +23,7 @@ class BuildImage:
         self._store = store
         self._builder = builder
         self._logs = logs
+        self._contents = Contents(store)
 
     @property
     def steps(self) -> Mapping[str, Step]:
@@ -76,9 +78,10 @@ class BuildImage:
 
     async def _content(self, account: Account, operation: Operation) -> Outcome:
         source = await self._source(account, operation)
+        known = await self._contents.known(account, source)
         async with self._logs.writing(account, operation.resource_id) as log:
-            layers = await self._builder.content_layers(source, log)
-        return Next("publish", {"content": _to_json(layers)})
+            content = await self._builder.content_layers(replace(source, known=known), log)
+        return Next("publish", {"content": _to_json(content.layers)}, recording(content.digests, known))
 
     async def _publish(self, account: Account, operation: Operation) -> Outcome:
         source = await self._source(account, operation)

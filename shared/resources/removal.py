@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from shared.domain.accounts import Account
-from shared.domain.documents import Document, Remove, Stored
+from shared.domain.documents import Document, Release, Remove, Stored
 from shared.domain.errors import Conflict, PreconditionFailed
 from shared.domain.ports import Store
+from shared.resources.contents import content_claim
 
 _MOST_NAMED = 20
 
@@ -38,7 +39,7 @@ async def remove_unless_referred[D: Document](
         allow(stored)
         await _refuse_while_referred(store, account, kind, identifier, references)
         try:
-            await store.commit(account, [Remove(stored)])
+            await store.commit(account, [Remove(stored), Release(content_claim(identifier))])
         except PreconditionFailed:
             continue
         return True

@@ -111,7 +111,7 @@ def source(
 async def built(builder: LayeringImageBuilder, image: ImageSource, log: Log | None = None) -> PublishedImage:
     log = log or Log()
     image = replace(image, base=await builder.base(image, log))
-    layers = (*await builder.dependency_layers(image, log), *await builder.content_layers(image, log))
+    layers = (*await builder.dependency_layers(image, log), *(await builder.content_layers(image, log)).layers)
     return await builder.publish(image, layers, log)
 
 

@@ -1,6 +1,7 @@
 """Images from real sources over real HTTP, with packages from the real index."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,7 @@ async def test_the_same_bytes_under_another_name_do_not_change_another_image(sou
     fresh = make_builder(tmp_path / "two", sources, package_cache)
     await built(fresh, source(sources, models={"b/model.pkl": (b"same", False)}))
     again = await fresh.content_layers(source(sources, models={"a/model.pkl": (b"same", False)}), Log())
-    assert [layer.title for layer in again][1] == "model a-model.pkl version 1"
+    assert [layer.title for layer in again.layers][1] == "model a-model.pkl version 1"
     assert first.digest
 
 
@@ -175,6 +176,20 @@ async def test_what_this_builder_cannot_build_it_says_before_it_fetches_anything
     with pytest.raises(BuildFailed) as failed:
         await builder.dependency_layers(source(sources, changes=changes), Log())
     assert failed.value.code == code
+
+
+async def test_a_source_that_is_not_what_it_was_when_first_fetched_is_refused_naming_it(builder, sources):
+    image = source(sources, models={"model.pkl": (b"first", False)}, assets={"data.csv": (b"1,2", False)})
+    known = (await builder.content_layers(image, Log())).digests
+    assert len(known) == 3
+    sources.put("model.pkl", b"other")
+    with pytest.raises(BuildFailed) as refused:
+        await builder.content_layers(replace(image, known=known), Log())
+    assert refused.value.code == "SourceChanged"
+    assert "model model.pkl version 1" in refused.value.message
+    assert "SECRET" not in refused.value.message
+    sources.put("model.pkl", b"first")
+    assert (await builder.content_layers(replace(image, known=known), Log())).digests == known
 
 
 async def test_a_tag_never_moves_to_another_image(builder, sources):
