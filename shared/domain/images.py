@@ -25,10 +25,15 @@ class ImageRequest(Wire):
     image_type: ImageType
     compute_resource_id: ComputeResourceId
     description: Description | None = None
+    no_cache: bool = False
+    """Whether all is built anew, whatever is kept from before; an extension of api.md."""
 
 
 class Layer(Wire):
-    """A layer that is stored: an OCI descriptor, the digest of its uncompressed tar, and what it holds."""
+    """A layer that is stored: an OCI descriptor, the digest of its uncompressed tar, and what it holds.
+
+    `key` is made of all that went into it; `why_new` says why it was not taken from the cache under that key.
+    """
 
     media_type: str
     digest: str
@@ -36,6 +41,8 @@ class Layer(Wire):
     diff_id: str
     title: str
     cached: bool = False
+    key: str | None = None
+    why_new: str | None = None
 
 
 class Image(Document):
@@ -57,6 +64,8 @@ class Image(Document):
     image_build_log_uri: str | None = None
     operation_id: str
     error: ErrorResponse | None = None
+    layers: tuple[Layer, ...] | None = None
+    """What it is made of, lowest first; an extension of api.md. A service shows its image without."""
 
     def terms(self) -> Iterator[Term]:
         yield {"manifestId": self.manifest.id}
@@ -66,9 +75,13 @@ class Image(Document):
         """Its build has begun."""
         return self.but(creation_state=State.RUNNING)
 
-    def built(self, *, location: str, digest: str) -> "Image":
+    def built(self, *, location: str, digest: str, layers: tuple[Layer, ...]) -> "Image":
         """It can be pulled from there."""
-        return self.but(creation_state=State.SUCCEEDED, image_location=location, image_digest=digest)
+        return self.but(creation_state=State.SUCCEEDED, image_location=location, image_digest=digest, layers=layers)
+
+    def in_service(self) -> "Image":
+        """As a service shows it."""
+        return self.but(layers=None)
 
     def cancelled(self) -> "Image":
         """Its build was given up."""

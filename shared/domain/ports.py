@@ -143,6 +143,8 @@ class ImageSource:
     """The base image, by its digest; empty when there is none."""
     known: Mapping[str, str] = field(default_factory=dict)
     """The digests of what was fetched before, by `content_key`."""
+    no_cache: bool = False
+    """Whether all is built anew."""
 
 
 @dataclass(frozen=True)

@@ -87,11 +87,11 @@ class LayeringImageBuilder:
             f"building {source.name} version {source.version} for {self._settings.platform}, Python {self._settings.python}"
         )
         below = await self._base_layers(source, log)
-        cached = [await asyncio.to_thread(self._runtime_layer, log)]
+        cached = [await asyncio.to_thread(self._runtime_layer, source, log)]
         if properties.pip_requirements:
             requirements = await self._requirements(properties.pip_requirements, log)
             if requirements:
-                cached.append(await asyncio.to_thread(self._requirements_layer, requirements, log))
+                cached.append(await asyncio.to_thread(self._requirements_layer, source, requirements, log))
         return (*below, *await self._put(source, cached, log))
 
     async def content_layers(self, source: ImageSource, log: BuildLog) -> ContentLayers:
@@ -104,7 +104,7 @@ class LayeringImageBuilder:
             with self._cache.workspace() as space:
                 fetched = await self._fetch(one.name, one.url, space, log)
                 _refuse_other_content(one, fetched, source.known.get(one.key))
-                layer = await asyncio.to_thread(self._packed, one, fetched, space, log)
+                layer = await asyncio.to_thread(self._packed, source, one, fetched, space, log)
             digests[one.key] = fetched.digest
             folder.take(one.name, _in_folder(layer.paths))
             cached.append(layer)
@@ -158,39 +158,41 @@ class LayeringImageBuilder:
         log.line(f"fetched {name} from {foreign(url)}: {_bytes(fetched.size)} in {fetched.seconds:.2f} s")
         return fetched
 
-    def _requirements_layer(self, requirements: tuple[str, ...], log: BuildLog) -> CachedLayer:
+    def _requirements_layer(self, source: ImageSource, requirements: tuple[str, ...], log: BuildLog) -> CachedLayer:
         began = time.monotonic()
         key = self._cache.key("lock", INSTALLER, self._settings.platform, self._settings.python, *requirements)
-        lock = self._cache.lock(key)
+        lock = None if source.no_cache else self._cache.lock(key)
         if lock is None:
             lock = self._installer.lock(requirements)
             self._cache.keep_lock(key, lock)
             log.line(f"resolved {len(requirements)} requirements in {time.monotonic() - began:.2f} s")
         log.line(f"dependencies: {' '.join(pinned(lock))}")
-        return self._installed_layer("dependencies", lock, DEPENDENCIES, log)
+        return self._installed_layer(source, log, title="dependencies", lock=lock, under=DEPENDENCIES)
 
-    def _runtime_layer(self, log: BuildLog) -> CachedLayer:
+    def _runtime_layer(self, source: ImageSource, log: BuildLog) -> CachedLayer:
         runtime = self._settings.runtime
         lock = (runtime / "requirements.txt").read_text()
         code = [
             file_entry(f"{RUNTIME}/{file.relative_to(runtime).as_posix()}", file) for file in sorted(runtime.rglob("*.py"))
         ]
-        return self._installed_layer("scoring server", lock, f"{RUNTIME}/lib", log, code)
+        return self._installed_layer(source, log, title="scoring server", lock=lock, under=f"{RUNTIME}/lib", more=code)
 
-    def _installed_layer(self, title: str, lock: str, under: str, log: BuildLog, more: Sequence[Entry] = ()) -> CachedLayer:
+    def _installed_layer(
+        self, source: ImageSource, log: BuildLog, *, title: str, lock: str, under: str, more: Sequence[Entry] = ()
+    ) -> CachedLayer:
         began = time.monotonic()
         contents = [f"{entry.path}={entry.content.read().decode()}" for entry in more if entry.content]
         key = self._cache.key(
             "installed", FORMAT, INSTALLER, self._settings.platform, self._settings.python, under, lock, *contents
         )
-        cached = self._cache.layer(key, title)
+        cached = self._kept(source, key, title)
         if cached is None:
             with self._cache.workspace() as folder:
                 tree = folder / "tree"
                 tree.mkdir()
                 self._installer.install(lock, tree)
                 entries = [*more, *installed_entries(tree, under)]
-                cached = self._written(key, title, entries, folder)
+                cached = self._written(source, key, title, entries, folder)
         _tell(log, cached, "installed", time.monotonic() - began)
         return cached
 
@@ -199,15 +201,16 @@ class LayeringImageBuilder:
         key = self._cache.key("map", FORMAT, content.decode())
         entries = [bytes_entry(f"{APP}/{MODEL_CONFIG_MAP}", content, owner=SERVICE_USER)]
         with self._cache.workspace() as folder:
-            return self._cache.layer(key, MODEL_CONFIG_MAP) or self._written(key, MODEL_CONFIG_MAP, entries, folder)
+            kept = self._kept(source, key, MODEL_CONFIG_MAP)
+            return kept or self._written(source, key, MODEL_CONFIG_MAP, entries, folder)
 
-    def _packed(self, one: Source, fetched: Fetched, folder: Path, log: BuildLog) -> CachedLayer:
+    def _packed(self, source: ImageSource, one: Source, fetched: Fetched, folder: Path, log: BuildLog) -> CachedLayer:
         began = time.monotonic()
         how = "unpacked" if one.unpack else f"as {one.file_name}"
         key = self._cache.key("source", FORMAT, fetched.digest, how)
-        cached = self._cache.layer(key, one.name)
+        cached = self._kept(source, key, one.name)
         if cached is None:
-            cached = self._written(key, one.name, self._entries(one, fetched.path), folder)
+            cached = self._written(source, key, one.name, self._entries(one, fetched.path), folder)
         _tell(log, cached, how, time.monotonic() - began)
         return cached
 
@@ -222,7 +225,10 @@ class LayeringImageBuilder:
             content = cast("IO[bytes] | None", member.content)
             yield Entry(f"{APP}/{member.path}", member.size, content, member.executable, SERVICE_USER)
 
-    def _written(self, key: str, title: str, entries: Iterable[Entry], folder: Path) -> CachedLayer:
+    def _kept(self, source: ImageSource, key: str, title: str) -> CachedLayer | None:
+        return None if source.no_cache else self._cache.layer(key, title)
+
+    def _written(self, source: ImageSource, key: str, title: str, entries: Iterable[Entry], folder: Path) -> CachedLayer:
         paths: list[str] = []
 
         def noted() -> Iterator[Entry]:
@@ -230,7 +236,8 @@ class LayeringImageBuilder:
                 paths.append(_noted(entry.path, is_folder=entry.content is None))
                 yield entry
 
-        layer = write_layer(noted(), folder / "layer", title)
+        why = "noCache was asked for" if source.no_cache else "nothing is kept under its key"
+        layer = write_layer(noted(), folder / "layer", title).but(key=key, why_new=why)
         return self._cache.keep_layer(key, layer, folder / "layer", tuple(paths))
 
     def _target(self, source: ImageSource) -> Target:
@@ -284,7 +291,7 @@ def _in_folder(paths: Iterable[str]) -> Iterator[str]:
 
 def _tell(log: BuildLog, cached: CachedLayer, how: str, seconds: float) -> None:
     layer = cached.layer
-    source = "from cache" if layer.cached else f"in {seconds:.2f} s"
+    source = "from cache" if layer.cached else f"in {seconds:.2f} s, since {layer.why_new}"
     files = sum(not path.endswith("/") for path in cached.paths)
     log.line(f"{layer.title}: {how}, {files} files, layer of {_bytes(layer.size)} {source} ({layer.digest})")
 

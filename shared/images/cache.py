@@ -39,7 +39,7 @@ class LayerCache:
         if not record.exists():
             return None
         kept = json.loads(record.read_bytes())
-        layer = Layer.model_validate({**kept["layer"], "title": title, "cached": True})
+        layer = Layer.model_validate(kept["layer"]).but(title=title, cached=True, why_new=None)
         blob = self._blob(layer.digest)
         return CachedLayer(layer, blob, tuple(kept["paths"])) if blob.exists() else None
 

@@ -89,7 +89,8 @@ class BuildImage:
         async with self._logs.writing(account, operation.resource_id) as log:
             published = await self._builder.publish(source, layers, log)
         image = await self._image(account, operation)
-        return Done([Replace(image, image.document.built(location=published.location, digest=published.digest))])
+        built = image.document.built(location=published.location, digest=published.digest, layers=layers)
+        return Done([Replace(image, built)])
 
     async def _image(self, account: Account, operation: Operation) -> Stored[Image]:
         return await found(self._store, account, Image, operation.resource_id)
@@ -99,7 +100,8 @@ class BuildImage:
         model_ids = dict.fromkeys(image.manifest.model_ids)
         models = [(await found(self._store, account, Model, model_id)).document for model_id in model_ids]
         base = str(operation.checkpoint.get("base", ""))
-        return ImageSource(account, image.name, image.version, image.manifest, tuple(models), base)
+        no_cache = operation.checkpoint.get("noCache") is True
+        return ImageSource(account, image.name, image.version, image.manifest, tuple(models), base, no_cache=no_cache)
 
 
 def _to_json(layers: tuple[Layer, ...]) -> Json:

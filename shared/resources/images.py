@@ -12,6 +12,7 @@ from shared.domain.operations import Operation
 from shared.domain.plans import BUILD_IMAGE
 from shared.domain.ports import BuildLogs, Clock, Computes, Store
 from shared.domain.services import Service
+from shared.domain.wire import Json
 from shared.resources.found import found, referred
 from shared.resources.operations import Operations
 from shared.resources.removal import Reference, remove_unless_referred
@@ -35,7 +36,10 @@ class Images:
         manifest = await referred(self._store, account, Manifest, "manifestId", request.manifest_id)
         now = self._clock.now()
         identifier, operation_id = (new_id(now, self._clock.random_bits) for _ in range(2))
-        operation = self._operations.accepted(BUILD_IMAGE, identifier=operation_id, resource_id=identifier, checkpoint={})
+        checkpoint: dict[str, Json] = {"noCache": request.no_cache}
+        operation = self._operations.accepted(
+            BUILD_IMAGE, identifier=operation_id, resource_id=identifier, checkpoint=checkpoint
+        )
 
         def changes(version: int) -> list[Change]:
             image = Image(

@@ -79,6 +79,24 @@ async def test_a_second_build_comes_from_the_cache_without_the_index(builder, so
     assert log.text.count("from cache") == 3
 
 
+async def test_without_the_cache_all_is_built_anew_and_comes_to_the_same(builder, sources):
+    image = source(sources, models={"model.pkl": (b"w", False)}, requirements="six==1.17.0\n")
+    first, log = await built(builder, image), Log()
+    assert await built(builder, replace(image, no_cache=True), log) == first
+    assert "from cache" not in log.text
+    assert log.text.count("since noCache was asked for") == 4
+    assert "resolved 2 requirements" in log.text
+
+
+async def test_a_layer_says_what_it_was_made_under_and_why_it_was_not_there(builder, sources):
+    image = source(sources, models={"model.pkl": (b"w", False)})
+    first, again = [(await builder.content_layers(image, Log())).layers for _ in range(2)]
+    assert {layer.why_new for layer in first} == {"nothing is kept under its key"}
+    assert {(layer.why_new, layer.cached) for layer in again} == {(None, True)}
+    assert [layer.key for layer in again] == [layer.key for layer in first]
+    assert len({layer.key for layer in first}) == len(first)
+
+
 async def test_the_same_bytes_under_another_name_do_not_change_another_image(sources, tmp_path, package_cache):
     builder = make_builder(tmp_path / "one", sources, package_cache)
     first = await built(builder, source(sources, models={"a/model.pkl": (b"same", False)}))

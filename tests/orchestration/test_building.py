@@ -14,6 +14,10 @@ async def test_a_build_ends_with_an_image_that_says_where_it_is():
     assert (await world.operation(operation)).state is State.SUCCEEDED
     assert (image.creation_state, image.image_location) == (State.SUCCEEDED, "oci:/images:digits:1")
     assert image.image_digest
+    assert [layer.title for layer in image.layers] == ["dependencies", "digits"]
+    service = await world.services.get(ACCOUNT, await world.serving(image.id))
+    assert service.image.id == image.id
+    assert service.image.layers is None
 
 
 async def test_the_log_of_a_build_can_be_read_while_it_runs():
