@@ -19,6 +19,7 @@ from local.azurite.server import AzuriteAddress
 from local.children import Child, Program, inherited
 from local.home import Home, Ports, StackError, refuse_taken
 from local.issuer import AUDIENCE, Issuer, write_private
+from local.upload import CONTAINER as UPLOADS
 from shared.identity.roles import Role
 from shared.storage.queues import COMMANDS, EVENTS, POISON
 
@@ -74,7 +75,7 @@ async def running_stack(home: Home, port: int, cache: Path) -> AsyncIterator[Run
         issuer.start()
         storage = Child(_storage(home, azurite))
         settings = _settings(home, ports, azurite, issuer)
-        workers = [Child(_compute(home, ports)), Child(_host(home, port, {**settings, "SLIPWAY_CACHE": str(cache)}))]
+        workers = [Child(_compute(home, ports)), Child(_host(home, port, {**settings, "SLIPWAY_SCRATCH": str(cache)}))]
         running = Running(
             base_url=f"http://127.0.0.1:{port}{_ACCOUNT_PATH}",
             token=issuer.signer.token(Role.CONTRIBUTOR, seconds=_TOKEN_SECONDS),
@@ -138,6 +139,7 @@ def _settings(home: Home, ports: Ports, azurite: AzuriteAddress, issuer: Issuer)
         "SLIPWAY_TOKEN_JWKS_URL": issuer.keys_url,
         "SLIPWAY_IMAGES": str(home.folder / "images"),
         "SLIPWAY_FETCH_ALLOW": f"127.0.0.1:{azurite.blob}",
+        "SLIPWAY_FETCH_CONTAINERS": UPLOADS,
         "SLIPWAY_LOCAL_COMPUTE_URL": f"http://127.0.0.1:{ports.control}",
         "SLIPWAY_LOCAL_COMPUTE_TOKEN": home.secret("compute-token"),
         "SLIPWAY_LOCAL_FRONT_END": f"http://127.0.0.1:{ports.front_end}",

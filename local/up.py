@@ -32,7 +32,7 @@ def main() -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         home = Home(Path(os.environ.get("SLIPWAY_HOME") or REPOSITORY / ".slipway"))
-        cache = Path(os.environ.get("SLIPWAY_CACHE") or home.folder / "cache").absolute()
+        cache = Path(os.environ.get("SLIPWAY_SCRATCH") or home.folder / "cache").absolute()
         asyncio.run(_run(home, cache, _port(os.environ.get("PORT") or str(DEFAULT_PORT))))
     except StackError as error:
         print(error, file=sys.stderr)

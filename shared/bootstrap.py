@@ -1,24 +1,23 @@
-"""The only module that joins ports and adapters: what a process needs, made once, when it is first asked for."""
+"""Joins ports and adapters: what a process needs, made once, when it is first asked for. What builds images: `building`."""
 
 import os
 import secrets
 import time
 from datetime import UTC, datetime
 from functools import cache, cached_property
-from pathlib import Path
 from uuid import uuid4
 
+from shared.building import made_builder
 from shared.compute.directory import ComputeDirectory
 from shared.compute.local_process import LocalProcessCompute
 from shared.domain.accounts import Account
 from shared.domain.errors import NotFound
 from shared.domain.events import Event, WebhookEvent
 from shared.domain.plans import BUILD_IMAGE, DELETE_SERVICE, DEPLOY_SERVICE, RUN_PIPELINE
-from shared.domain.ports import NO_TELEMETRY, BuildLogs, Computes, EventSink, ImageBuilder, Store, Telemetry, WakeUps
+from shared.domain.ports import NO_TELEMETRY, Computes, EventSink, ImageBuilder, Store, Telemetry, WakeUps
 from shared.events.failures import CommandFailures
 from shared.events.sinks import EndpointSink, QueueSink
 from shared.identity.tokens import TokenVerifier
-from shared.images.builder import BuilderSettings, LayeringImageBuilder
 from shared.orchestration.build_image import BuildImage
 from shared.orchestration.delete_service import DeleteService
 from shared.orchestration.deploy_service import DeployService
@@ -26,8 +25,6 @@ from shared.orchestration.engine import Engine, Limits
 from shared.orchestration.outcome import Workflow
 from shared.orchestration.publisher import Publisher
 from shared.orchestration.run_pipeline import RunPipeline
-from shared.registries.authority import Identity
-from shared.registries.registries import Registries
 from shared.resources.announcing import AnnouncingStore
 from shared.resources.commands import Commands
 from shared.resources.deployments import Deployments
@@ -42,7 +39,8 @@ from shared.resources.repeatability import Requests
 from shared.resources.retention import Retention
 from shared.resources.services import Services
 from shared.settings import Settings, read_settings
-from shared.storage.blobs import BlobBuildLogs
+from shared.storage.blobs import BlobAccount
+from shared.storage.build_logs import BlobBuildLogs
 from shared.storage.connection import StorageConnection
 from shared.storage.queues import COMMANDS, EVENTS, OUTBOX, POISON, WAKE_UPS, OutboxWakeUps, QueueSender, QueueWakeUps
 from shared.storage.tables import TableStore
@@ -236,26 +234,16 @@ class Slipway:
         return QueueWakeUps(self._queue(WAKE_UPS))
 
     @cached_property
-    def _logs(self) -> BuildLogs:
-        return BlobBuildLogs(self._connection)
+    def _blobs(self) -> BlobAccount:
+        return BlobAccount(self._connection)
+
+    @cached_property
+    def _logs(self) -> BlobBuildLogs:
+        return BlobBuildLogs(self._blobs)
 
     @cached_property
     def _builder(self) -> ImageBuilder:
-        images = self._settings.images
-        runtime = Path(__file__).parent.parent / "runtime"
-        return LayeringImageBuilder(
-            BuilderSettings(
-                images=images.images,
-                registry=images.registry,
-                bases=images.bases,
-                cache=images.cache,
-                platform=images.platform,
-                python=images.python,
-                fetch_allow=images.fetch_allow,
-                runtime=runtime,
-            ),
-            Registries(images.logins, _identity),
-        )
+        return made_builder(self._settings.images, self._blobs, self._clock)
 
     @cached_property
     def _computes(self) -> Computes:
@@ -263,12 +251,6 @@ class Slipway:
         return ComputeDirectory(
             {"local": LocalProcessCompute(local.control_url, local.token, local.front_end)} if local else {}
         )
-
-
-def _identity() -> Identity:
-    from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415  # a cold start without Azure's registry does without
-
-    return DefaultAzureCredential()
 
 
 @cache

@@ -42,7 +42,7 @@ class Stack:
         environment = {
             **os.environ,
             "SLIPWAY_HOME": str(self.home),
-            "SLIPWAY_CACHE": str(self.cache),
+            "SLIPWAY_SCRATCH": str(self.cache),
             "PORT": str(self.port),
         }
         self.process = subprocess.Popen(

@@ -10,5 +10,4 @@ SETTINGS = {
     "SLIPWAY_TOKEN_ISSUERS": "https://issuer",
     "SLIPWAY_TOKEN_JWKS_URL": "https://issuer/keys",
     "SLIPWAY_IMAGES": "images",
-    "SLIPWAY_CACHE": "cache",
 }

@@ -21,9 +21,13 @@ from shared.domain.plans import BUILD_IMAGE, DELETE_SERVICE, DEPLOY_SERVICE, RUN
 from shared.domain.ports import (
     BuildLog,
     Clock,
+    Content,
     ContentLayers,
+    DependencyLayers,
     ImageSource,
+    NotYet,
     PublishedImage,
+    Resolved,
     Rollout,
     ServiceSpec,
     content_key,
@@ -130,22 +134,29 @@ class TwinBuilder:
     published: dict[str, int] = field(default_factory=dict)
     contents: dict[str, str] = field(default_factory=dict)
 
-    async def base(self, source: ImageSource, log: BuildLog) -> str:
-        return "registry/python@sha256:" + "0" * 64
+    not_yet: list[NotYet] = field(default_factory=list)
+    given: list[ImageSource] = field(default_factory=list)
 
-    async def dependency_layers(self, source: ImageSource, log: BuildLog) -> tuple[Layer, ...]:
+    async def resolve(self, source: ImageSource, log: BuildLog) -> Resolved:
+        lock = source.known.get(content_key(source.manifest.id, "pip.lock"), Content("sha256:lock"))
+        return Resolved("registry/python@sha256:" + "0" * 64, {content_key(source.manifest.id, "pip.lock"): lock})
+
+    async def dependency_layers(self, source: ImageSource, log: BuildLog) -> DependencyLayers | NotYet:
         self._maybe_fail()
+        self.given.append(source)
+        if self.not_yet:
+            return self.not_yet.pop(0)
         log.line("installed nothing")
-        return (_layer("dependencies"),)
+        return DependencyLayers((_layer("dependencies"),), source.base)
 
     async def content_layers(self, source: ImageSource, log: BuildLog) -> ContentLayers:
         if self.before_content:
             raise self.before_content
         self._maybe_fail()
-        digests = {content_key(model.id): self.contents.get(model.name, "sha256:first") for model in source.models}
-        if any(source.known.get(key, digest) != digest for key, digest in digests.items()):
+        contents = {content_key(model.id): Content(self.contents.get(model.name, "sha256:first")) for model in source.models}
+        if any(source.known.get(key, content) != content for key, content in contents.items()):
             raise BuildFailed("It is not what it was.", code="SourceChanged")
-        return ContentLayers(tuple(_layer(model.name) for model in source.models), digests)
+        return ContentLayers((_layer("map"), *(_layer(model.name) for model in source.models)), contents)
 
     async def publish(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> PublishedImage:
         self._maybe_fail()
@@ -154,7 +165,7 @@ class TwinBuilder:
             self.published[location] = self.published.get(location, 0) + 1
         return PublishedImage(location, "sha256:" + "0" * 64)
 
-    async def ensure_unpublished(self, source: ImageSource, log: BuildLog) -> None:
+    async def ensure_unpublished(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> None:
         self._maybe_fail()
         location = f"oci:/images:{source.name}:{source.version}"
         async with self.effects.alone(location):

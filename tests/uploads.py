@@ -54,16 +54,17 @@ class Road:
         self.described = described
         self.compute = {"id": described["computeResourceId"], "type": "Cluster"}
 
-    def manifest(self, driver: bytes = ECHO, *, models: tuple[str, ...] = (), requirements: bytes | None = None) -> str:
-        """The id of a new manifest of that driver."""
+    def manifest(
+        self, driver: bytes | str = ECHO, *, models: tuple[str, ...] = (), requirements: bytes | None = None
+    ) -> str:
+        """The id of a new manifest of that driver, or of the one at that URL."""
+        url = driver if isinstance(driver, str) else upload(self.described, "driver.py", driver)
         properties = {} if requirements is None else {"pipRequirements": upload(self.described, "req.txt", requirements)}
         body = {
             "name": "echo",
             "description": None,
             "driverProgram": "driver",
-            "assets": [
-                {"id": "driver", "mimeType": "application/x-python", "url": upload(self.described, "driver.py", driver)}
-            ],
+            "assets": [{"id": "driver", "mimeType": "application/x-python", "url": url}],
             "modelIds": list(models),
             "targetRuntime": {"runtimeType": "Python", "properties": properties},
         }

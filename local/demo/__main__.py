@@ -163,7 +163,7 @@ async def main_job(running: Running, narrator: Narrator) -> None:
 
 
 async def _run(narrator: Narrator) -> None:
-    cache = Path(os.environ.get("SLIPWAY_CACHE") or REPOSITORY / ".slipway" / "cache")
+    cache = Path(os.environ.get("SLIPWAY_SCRATCH") or REPOSITORY / ".slipway" / "cache")
     with tempfile.TemporaryDirectory(prefix="slipway-demo-") as folder:
         async with running_stack(Home(Path(folder)), free_ports(1)[0], cache) as running:
             narrator.tell("the stack is up: Azurite, the Functions host, the compute node, a token issuer")

@@ -65,7 +65,7 @@ class Image(Document):
     operation_id: str
     error: ErrorResponse | None = None
     layers: tuple[Layer, ...] | None = None
-    """What it is made of, lowest first; an extension of api.md. A service shows its image without."""
+    """What it is made of, lowest first; an extension of api.md. Lists and services show an image without."""
 
     def terms(self) -> Iterator[Term]:
         yield {"manifestId": self.manifest.id}
@@ -79,8 +79,8 @@ class Image(Document):
         """It can be pulled from there."""
         return self.but(creation_state=State.SUCCEEDED, image_location=location, image_digest=digest, layers=layers)
 
-    def in_service(self) -> "Image":
-        """As a service shows it."""
+    def summary(self) -> "Image":
+        """As lists and services show it."""
         return self.but(layers=None)
 
     def cancelled(self) -> "Image":

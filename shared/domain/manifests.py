@@ -11,7 +11,8 @@ from shared.domain.fields import Description, Id, MediaType, RegisteredName, Url
 from shared.domain.wire import Timestamp, Wire
 
 MOST_MODELS = 20
-MOST_ASSETS = 200
+MOST_ASSETS = 60
+"""Each is a layer, and an image of more than 125 layers is one that container runtimes refuse."""
 
 
 class RuntimeType(StrEnum):
@@ -42,11 +43,19 @@ class Asset(Wire):
     unpack: bool = False
 
 
+class Builder(StrEnum):
+    """Who puts the packages of an image together, when it is not this app itself."""
+
+    ACR_TASKS = "acr-tasks"
+
+
 class RuntimeProperties(Wire):
-    """Files that say what to install."""
+    """Files that say what to install; and, as extensions of api.md, Debian packages and who installs it all."""
 
     pip_requirements: Url | None = None
     conda_env_file: Url | None = None
+    apt_packages: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    builder: Builder | None = None
 
 
 class TargetRuntime(Wire):

@@ -21,8 +21,10 @@ class Plan:
     attempts: int = 8
 
 
+_BUILD_STEPS = ("begin", "resolve", "dependencies", "content", "publish")
+
 PLANS = {
-    BUILD_IMAGE: Plan(OperationType.IMAGE, ("begin", "dependencies", "content", "publish"), timedelta(minutes=30)),
+    BUILD_IMAGE: Plan(OperationType.IMAGE, _BUILD_STEPS, timedelta(minutes=30)),
     DEPLOY_SERVICE: Plan(OperationType.SERVICE, ("begin", "rollout", "finish"), timedelta(minutes=10)),
     DELETE_SERVICE: Plan(OperationType.SERVICE, ("begin", "clear"), timedelta(hours=24), attempts=1000),
     RUN_PIPELINE: Plan(OperationType.PIPELINE, ("model", "manifest", "image", "service"), timedelta(hours=1)),

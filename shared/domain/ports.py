@@ -1,6 +1,6 @@
 """The ports: what use cases and workflows need from outside, and what they may rely on. Adapters fill them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,6 +15,7 @@ from shared.domain.models import Model
 from shared.domain.operations import ErrorResponse, Operation
 from shared.domain.services import AuthKeys, ServiceSettings
 from shared.domain.tracing import trace_parent
+from shared.domain.wire import Json
 
 
 class Clock(Protocol):
@@ -141,37 +142,76 @@ class ImageSource:
     models: tuple[Model, ...]
     base: str = ""
     """The base image, by its digest; empty when there is none."""
-    known: Mapping[str, str] = field(default_factory=dict)
-    """The digests of what was fetched before, by `content_key`."""
+    known: "Mapping[str, Content]" = field(default_factory=dict)
+    """What was fetched and decided before, by `content_key`."""
     no_cache: bool = False
     """Whether all is built anew."""
+    operation_id: str = ""
+    """The operation that builds it: what is begun elsewhere is begun under this name."""
+    left: Mapping[str, Json] = field(default_factory=dict)
+    """What the stage in hand left when it was not ready."""
+
+
+@dataclass(frozen=True)
+class NotYet:
+    """A stage that goes on elsewhere: look again after `delay`. It is given `left` then."""
+
+    delay: timedelta
+    waiting_for: str
+    left: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What something held when it was first had: its digest, and the tag its server gave it then, which may be empty."""
+
+    digest: str
+    etag: str = ""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What an image will be made of: its base, by digest, empty for none; and what else was decided, such as the locks of
+    its packages, by `content_key`."""
+
+    base: str
+    contents: Mapping[str, Content]
+
+
+@dataclass(frozen=True)
+class DependencyLayers:
+    """The layers below models and assets, lowest first; the base they stand on now; and what was decided meanwhile."""
+
+    layers: tuple[Layer, ...]
+    base: str
+    contents: Mapping[str, Content] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ContentLayers:
-    """The layers of models and assets, and the digest of what was fetched for each, by `content_key`."""
+    """The layers of models and assets, and what was fetched for each, by `content_key`."""
 
     layers: tuple[Layer, ...]
-    digests: Mapping[str, str]
+    contents: Mapping[str, Content]
 
 
-def content_key(owner: str, index: int = 0) -> str:
-    """What names one source: the id of a model, or of a manifest with the number of its asset."""
-    return f"{owner}/{index}"
+def content_key(owner: str, part: int | str = 0) -> str:
+    """What names one source: the id of a model, or of a manifest with the number of its asset, or what else it is."""
+    return f"{owner}/{part}"
 
 
 class ImageBuilder(Protocol):
-    """Puts images together. Each call is idempotent: the same source gives the same digests, byte for byte.
+    """Puts images together, stage by stage. Each stage is idempotent: the same source gives the same digests, byte for byte.
 
     Raises BuildFailed when the manifest is at fault, the message saying what to change, and Unavailable when what it
     needs is away.
     """
 
-    async def base(self, source: ImageSource, log: BuildLog) -> str:
-        """The base image that it is to stand on, by its digest; empty when there is none."""
+    async def resolve(self, source: ImageSource, log: BuildLog) -> Resolved:
+        """Decide what it is to be made of, before anything is made: what cannot be built is refused here."""
 
-    async def dependency_layers(self, source: ImageSource, log: BuildLog) -> tuple[Layer, ...]:
-        """The base image's, the scoring server, and the installed requirements."""
+    async def dependency_layers(self, source: ImageSource, log: BuildLog) -> DependencyLayers | NotYet:
+        """The base image's, the scoring server, and the packages that were decided on."""
 
     async def content_layers(self, source: ImageSource, log: BuildLog) -> ContentLayers:
         """The models and assets, in the one folder that the driver works in; refuses what is not what it was before."""
@@ -179,8 +219,55 @@ class ImageBuilder(Protocol):
     async def publish(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> PublishedImage:
         """Config and manifest over those layers, under a tag that never moves to another digest."""
 
-    async def ensure_unpublished(self, source: ImageSource, log: BuildLog) -> None:
-        """Nothing has the tag of that image."""
+    async def ensure_unpublished(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> None:
+        """Nothing has the tag of that image, and nothing that was begun for it elsewhere goes on.
+
+        `layers` are those that it was to be published with; none when it did not come to that.
+        """
+
+
+@dataclass(frozen=True)
+class KeptBlob:
+    """Something that is kept, and when it was put there or last used."""
+
+    name: str
+    size: int
+    used: datetime
+
+
+class Incoming(Protocol):
+    """Something on its way into the keep."""
+
+    async def write(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+
+    async def keep_as(self, name: str) -> None:
+        """All that was written is kept under that name; when something is already, that stays."""
+
+
+class Keep(Protocol):
+    """Bytes of the operator's own, by name: whole, or not there. Raises Unavailable when it is away."""
+
+    async def get(self, name: str) -> bytes | None:
+        """Something small, or None."""
+
+    async def put(self, name: str, content: bytes) -> None:
+        """Keep something small, in the place of what was kept under that name."""
+
+    async def size(self, name: str) -> int | None:
+        """How large it is, None when it is not there; counts as a use."""
+
+    def read(self, name: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """Its bytes from `start` on. Raises Unavailable when it is not there."""
+
+    def incoming(self) -> AbstractAsyncContextManager[Incoming]:
+        """Something large, whose name is not known before its end; what was given no name by then is not kept."""
+
+    def names(self, prefix: str) -> AsyncIterator[KeptBlob]:
+        """All that is kept under names that begin so."""
+
+    async def remove(self, name: str) -> None:
+        """It is not kept any more; harmless when it was not."""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO, cast
+from pathlib import PurePosixPath
+from typing import IO, Any, cast
 
 from isal import igzip, igzip_lib
 
@@ -24,6 +24,7 @@ from shared.domain.errors import BuildFailed, foreign
 
 _LARGEST_HEADER = 1024 * 1024
 _RATIO_FREE = 100 * 1024 * 1024
+_READ = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -42,21 +43,31 @@ class Member:
 
     path: str
     size: int = 0
-    content: "Content | None" = None
+    content: "MemberContent | None" = None
     executable: bool = False
 
 
-def members(file: Path, name: str, limits: Limits) -> Iterator[Member]:
-    """What an archive holds, in its order, each to be read before the next. Raises BuildFailed, naming the member."""
-    guard = _Guard(name, file.stat().st_size, limits)
+def archive_kind(start: bytes, name: str) -> str:
+    """What kind of archive begins so, by its first 512 bytes; raises BuildFailed when none does."""
+    kind = next((kind for magic, kind in _SIGNATURES if start.startswith(magic)), "")
+    if not kind and (start[257:262] == b"ustar" or _old_tar(start)):
+        kind = "tar"
+    if not kind:
+        raise BuildFailed(f"{name} is to be unpacked, but is no tar, tar.gz, tar.bz2 or zip.", code="NotAnArchive")
+    return kind
+
+
+def members(archive: io.RawIOBase, kind: str, name: str, limits: Limits) -> Iterator[Member]:
+    """What an archive holds, in its order, each to be read before the next. Raises BuildFailed, naming the member.
+
+    It is read once from its beginning to its end; only a zip must be one that can be sought in.
+    """
+    counted = _Counted(archive)
     with _broken_is_build_failed(name):
-        reader = _READERS.get(_format(file))
-        if reader is None:
-            raise BuildFailed(f"{name} is to be unpacked, but is no tar, tar.gz, tar.bz2 or zip.", code="NotAnArchive")
-        yield from reader(file, guard)
+        yield from _READERS[kind](counted, _Guard(name, counted, limits))
 
 
-class Content:
+class MemberContent:
     """The content of a member, all of it or BuildFailed: it is read after `members` has given it away."""
 
     def __init__(self, stream: IO[bytes], size: int, archive: str) -> None:
@@ -100,10 +111,36 @@ def safe_path(path: str, name: str, limits: Limits) -> str:
     return "/".join(parts)
 
 
+class _Counted(io.RawIOBase):
+    """An archive as it is read, and how much of it was."""
+
+    def __init__(self, archive: io.RawIOBase) -> None:
+        super().__init__()
+        self._archive = archive
+        self.read_so_far = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return self._archive.seekable()
+
+    def readinto(self, buffer: Any, /) -> int:
+        count = self._archive.readinto(buffer) or 0
+        self.read_so_far += count
+        return count
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._archive.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._archive.tell()
+
+
 class _Guard:
     """Keeps count of what an archive has given, and stops what is too much."""
 
-    def __init__(self, name: str, packed: int, limits: Limits) -> None:
+    def __init__(self, name: str, packed: _Counted, limits: Limits) -> None:
         self.name = name
         self.limits = limits
         self._packed = packed
@@ -126,51 +163,48 @@ class _Guard:
         self._bytes += size
         if self._bytes > self.limits.bytes:
             raise _bad_member(self.name, path, f"it unpacks to more than {self.limits.bytes} bytes")
-        if self._bytes > _RATIO_FREE and self._bytes > self._packed * self.limits.ratio:
+        if self._bytes > _RATIO_FREE and self._bytes > self._packed.read_so_far * self.limits.ratio:
             raise _bad_member(self.name, path, f"it unpacks to more than {self.limits.ratio} times its size")
 
 
-class _Bounded(io.RawIOBase):
-    """A decompressed stream that counts what it gives; no header is read that is larger than a header can be."""
+class _Unpacked(io.RawIOBase):
+    """A decompressed stream, read onwards only, that counts what it gives; no header is larger than a header can be."""
 
     def __init__(self, stream: IO[bytes], guard: _Guard) -> None:
         super().__init__()
         self._stream = stream
         self._guard = guard
-        self._furthest = 0
+        self._position = 0
+        self.header = b""
+        """The last block that was read as one: a header, or the mark of the end."""
 
     def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
         if size < 0 or size > _LARGEST_HEADER:
             raise _bad_member(self._guard.name, "", "a header is larger than 1 MiB")
         data = self._stream.read(size)
-        self._count()
+        self._position += len(data)
+        self._guard.unpacked("", len(data))
+        if size == tarfile.BLOCKSIZE:
+            self.header = data
         return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        position = self._stream.seek(offset, whence)
-        self._count()
-        return position
+        while self._position < offset and self.read(min(offset - self._position, _LARGEST_HEADER)):
+            pass
+        return self._position
 
     def tell(self) -> int:
-        return self._stream.tell()
-
-    def _count(self) -> None:
-        position = self._stream.tell()
-        if position > self._furthest:
-            self._guard.unpacked("", position - self._furthest)
-            self._furthest = position
+        return self._position
 
 
-def _tar(open_stream: Callable[[Path], IO[bytes]]) -> Callable[[Path, _Guard], Iterator[Member]]:
-    def read(file: Path, guard: _Guard) -> Iterator[Member]:
+def _tar(open_stream: Callable[[IO[bytes]], IO[bytes]]) -> Callable[[_Counted, _Guard], Iterator[Member]]:
+    def read(packed: _Counted, guard: _Guard) -> Iterator[Member]:
         # The stream counts its own bytes: a member's declared size must not be counted twice.
-        with open_stream(file) as stream, tarfile.open(fileobj=_Bounded(stream, guard), mode="r:", errorlevel=2) as archive:
+        stream = _Unpacked(open_stream(io.BufferedReader(packed, _READ)), guard)
+        with tarfile.open(fileobj=stream, mode="r:", errorlevel=2) as archive:
             while (info := archive.next()) is not None:
                 archive.members = []  # type: ignore[attr-defined]  # it would keep every member it has met
                 if _is_root(info):
@@ -183,17 +217,15 @@ def _tar(open_stream: Callable[[Path], IO[bytes]]) -> Callable[[Path, _Guard], I
                 if content is None or info.issparse():
                     raise _bad_member(guard.name, info.name, "it is neither a regular file nor a directory")
                 executable = bool(info.mode & stat.S_IXUSR)
-                yield Member(path, info.size, Content(content, info.size, guard.name), executable)
-            _check_end(archive)
+                yield Member(path, info.size, MemberContent(content, info.size, guard.name), executable)
+        _check_end(stream)
 
     return read
 
 
-def _check_end(archive: tarfile.TarFile) -> None:
+def _check_end(stream: _Unpacked) -> None:
     """`tarfile` takes a damaged header for the end; and a compressed stream tells of damage at its own end only."""
-    stream = cast("IO[bytes]", archive.fileobj)
-    stream.seek(archive.offset)
-    if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):
+    if stream.header.strip(b"\0"):
         raise tarfile.ReadError("a header in it is damaged")
     while stream.read(_LARGEST_HEADER):
         pass
@@ -203,8 +235,8 @@ def _is_root(info: tarfile.TarInfo) -> bool:
     return info.isdir() and info.name.strip("./") == ""
 
 
-def _zip(file: Path, guard: _Guard) -> Iterator[Member]:
-    with zipfile.ZipFile(file) as archive:
+def _zip(packed: _Counted, guard: _Guard) -> Iterator[Member]:
+    with zipfile.ZipFile(io.BufferedReader(packed, _READ)) as archive:
         for info in archive.infolist():
             path = guard.member(info.filename, info.file_size)
             mode = info.external_attr >> 16
@@ -214,20 +246,19 @@ def _zip(file: Path, guard: _Guard) -> Iterator[Member]:
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
                 raise _bad_member(guard.name, info.filename, "it is neither a regular file nor a directory")
             with archive.open(info) as content:
-                counted = Content(content, info.file_size, guard.name)
+                counted = MemberContent(content, info.file_size, guard.name)
                 yield Member(path, info.file_size, counted, bool(mode & stat.S_IXUSR))
 
 
-def _format(file: Path) -> str:
-    with file.open("rb") as reading:
-        start = reading.read(512)
-    signature = next((name for magic, name in _SIGNATURES if start.startswith(magic)), "")
-    return signature or ("tar" if start[257:262] == b"ustar" or _old_tar(file) else "")
-
-
-def _old_tar(file: Path) -> bool:
-    """A tar from before the `ustar` mark is known by the checksum of its first header only."""
-    return file.stat().st_size >= 512 and tarfile.is_tarfile(file)
+def _old_tar(start: bytes) -> bool:
+    """A tar from before the `ustar` mark is known by the checksum of its first header only, an empty one by its end."""
+    try:
+        tarfile.TarInfo.frombuf(start[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
+    except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+        return True
+    except tarfile.HeaderError:
+        return False
+    return True
 
 
 _BROKEN = (
@@ -243,10 +274,10 @@ _BROKEN = (
     RuntimeError,
 )
 _SIGNATURES = ((b"\x1f\x8b", "tar.gz"), (b"BZh", "tar.bz2"), (b"PK\x03\x04", "zip"), (b"PK\x05\x06", "zip"))
-_READERS: dict[str, Callable[[Path, _Guard], Iterator[Member]]] = {
-    "tar": _tar(lambda file: file.open("rb")),
-    "tar.gz": _tar(lambda file: cast("IO[bytes]", igzip.open(file, "rb"))),
-    "tar.bz2": _tar(lambda file: cast("IO[bytes]", bz2.BZ2File(file))),
+_READERS: dict[str, Callable[[_Counted, _Guard], Iterator[Member]]] = {
+    "tar": _tar(lambda packed: packed),
+    "tar.gz": _tar(lambda packed: cast("IO[bytes]", igzip.open(packed, "rb"))),
+    "tar.bz2": _tar(lambda packed: cast("IO[bytes]", bz2.BZ2File(packed))),
     "zip": _zip,
 }
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from shared.domain.errors import BuildFailed, Unavailable
 from shared.domain.images import Layer
-from shared.images.layers import MEDIA_TYPE
+from shared.images.compression import METHODS, Compression
 from shared.registries.references import Reference
 from shared.registries.registries import Registries
 from shared.registries.registry import Repository, StoredManifest
 
 _INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
-_LAYERS = {"application/vnd.docker.image.rootfs.diff.tar.gzip": MEDIA_TYPE}
+_LAYERS = {"application/vnd.docker.image.rootfs.diff.tar.gzip": METHODS[Compression.GZIP].media_type}
 """Docker's own names of what OCI names otherwise."""
 TITLE = "base"
 

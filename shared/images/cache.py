@@ -1,85 +1,74 @@
-"""Layers and locks that were made before, under a key made of all that goes into them. Kept until they are deleted."""
+"""What is known of layers that were made before, under a key made of all that goes into them: shared by all builds,
+accounts and machines. The layers themselves are where images go."""
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from uuid import uuid4
+from collections.abc import Sequence
+from datetime import date
+
+from pydantic import ValidationError
 
 from shared.domain.images import Layer
+from shared.domain.ports import Clock, Keep
+from shared.domain.wire import Wire
+
+PREFIX = "layers/"
+_MOST_IN_MEMORY = 2000
 
 
-@dataclass(frozen=True)
-class CachedLayer:
-    """A layer, where its blob is, and the paths of the files in it."""
+def layer_key(*parts: str) -> str:
+    """The key of what is made of those parts."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    layer: Layer
-    blob: Path
-    paths: tuple[str, ...]
+
+class LayerRecord(Wire):
+    """Layers that were made under one key, the files in them, and where they were put. `used` is when last, to the day."""
+
+    layers: tuple[Layer, ...]
+    paths: tuple[str, ...] = ()
+    place: str
+    used: date
 
 
 class LayerCache:
-    """A folder of blobs, records of layers, and locks of requirements. Entries take their places by rename."""
+    """Records of layers, in the keep. Those that were seen are remembered by this process: they never change."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, keep: Keep, clock: Clock) -> None:
+        self._keep = keep
+        self._clock = clock
+        self._seen: dict[str, LayerRecord] = {}
 
-    @staticmethod
-    def key(*parts: str) -> str:
-        """The key of what is made of those parts."""
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    async def record(self, key: str) -> LayerRecord | None:
+        """What is known under that key; from now on it counts as used today."""
+        record = self._seen.get(key) or await self._read(key)
+        if record is not None and record.used != self._clock.now().date():
+            return await self._write(key, record)
+        return record
 
-    def layer(self, key: str, title: str) -> CachedLayer | None:
-        """The layer under that key, if it and its blob are there; it is called `title`, whatever it was called before."""
-        record = self._folder / "layers" / f"{key}.json"
-        if not record.exists():
+    async def remember(self, key: str, layers: Sequence[Layer], paths: Sequence[str], place: str) -> LayerRecord:
+        """Know from now on that those layers are made under that key, and that they are in that place."""
+        stored = tuple(layer.but(cached=False, why_new=None) for layer in layers)
+        return await self._write(
+            key, LayerRecord(layers=stored, paths=tuple(paths), place=place, used=self._clock.now().date())
+        )
+
+    async def _read(self, key: str) -> LayerRecord | None:
+        text = await self._keep.get(f"{PREFIX}{key}.json")
+        try:
+            record = LayerRecord.model_validate_json(text) if text is not None else None
+        except ValidationError:  # of a version that wrote it otherwise: it is made anew
             return None
-        kept = json.loads(record.read_bytes())
-        layer = Layer.model_validate(kept["layer"]).but(title=title, cached=True, why_new=None)
-        blob = self._blob(layer.digest)
-        return CachedLayer(layer, blob, tuple(kept["paths"])) if blob.exists() else None
+        if record is not None:
+            self._see(key, record)
+        return record
 
-    def keep_layer(self, key: str, layer: Layer, file: Path, paths: tuple[str, ...]) -> CachedLayer:
-        """Take that file as the layer's blob, and keep it under the key."""
-        blob = self._blob(layer.digest)
-        blob.parent.mkdir(parents=True, exist_ok=True)
-        file.replace(blob)
-        record = {"layer": layer.model_dump(mode="json"), "paths": paths}
-        _write_whole(self._folder / "layers" / f"{key}.json", json.dumps(record))
-        return CachedLayer(layer, blob, paths)
+    async def _write(self, key: str, record: LayerRecord) -> LayerRecord:
+        fresh = record.but(used=self._clock.now().date())
+        await self._keep.put(f"{PREFIX}{key}.json", fresh.json_text().encode())
+        self._see(key, fresh)
+        return fresh
 
-    def lock(self, key: str) -> str | None:
-        """The locked requirements under that key."""
-        file = self._folder / "locks" / f"{key}.txt"
-        return file.read_text() if file.exists() else None
-
-    def keep_lock(self, key: str, text: str) -> None:
-        """Keep locked requirements under that key."""
-        _write_whole(self._folder / "locks" / f"{key}.txt", text)
-
-    @property
-    def packages(self) -> Path:
-        """Where the package installer keeps what it has downloaded."""
-        return self._folder / "packages"
-
-    @contextmanager
-    def workspace(self) -> Iterator[Path]:
-        """A folder for one piece of work, on the file system of the blobs; gone afterwards."""
-        parent = self._folder / "work"
-        parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=parent) as folder:
-            yield Path(folder)
-
-    def _blob(self, digest: str) -> Path:
-        return self._folder / "blobs" / digest.replace(":", os.sep)
-
-
-def _write_whole(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.parent / f".{uuid4().hex}"
-    partial.write_text(text)
-    partial.replace(file)
+    def _see(self, key: str, record: LayerRecord) -> None:
+        if len(self._seen) >= _MOST_IN_MEMORY:
+            self._seen.pop(next(iter(self._seen)))
+        self._seen[key] = record

@@ -1,134 +1,196 @@
-"""Fetching what a manifest points at: bounded, and from public addresses only unless the operator allows a host.
+"""Fetching what a manifest points at: as a stream, bounded, resumed where it breaks, and from public addresses only.
 
-An address is checked when a connection to it is about to be opened, after each redirect too: nothing reads the URL or
-resolves its name a second time and comes to another address. No proxy settings of the environment are taken.
+The operator may allow private hosts, or name the only ones there are. No proxy settings of the environment are taken.
+Sources: RFC 9110 (conditional and range requests); RFC 1864 (Content-MD5), which blob storage keeps.
 """
 
-import asyncio
+import base64
 import hashlib
-import ipaddress
-import socket
-import time
-from collections.abc import Collection
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from fnmatch import fnmatchcase
 
 import aiohttp
 from yarl import URL
 
 from shared.domain.errors import BuildFailed, foreign
-
-type _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+from shared.images.addresses import Gate
 
 _CHUNK = 1024 * 1024
 _MOST_REDIRECTS = 5
-_NOT_ALLOWED = "the host is not in SLIPWAY_FETCH_ALLOW"
+_MOST_BROKEN = 20
 _REDIRECTS = (301, 302, 303, 307, 308)
-_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
-_REFUSED_NETWORKS = tuple(
-    ipaddress.ip_network(network)
-    for network in (
-        "168.63.129.16/32",  # Azure's own: is_global says it is public
-        "192.88.99.0/24",  # relays into 6to4
-        "2002::/16",  # 6to4, which holds an IPv4 address of any kind
-        "2001::/32",  # Teredo, likewise
-    )
-)
+_BROKE = (aiohttp.ClientError, TimeoutError)
+
+type Sign = Callable[[str], Awaitable[str]]
+"""The URL as it is to be called: with a signature, when it is one of the operator's own blobs."""
 
 
-@dataclass(frozen=True)
-class Fetched:
-    """A source on this disk, for as long as the build runs."""
+async def unsigned(url: str) -> str:
+    """The URL as it is."""
+    return url
 
-    path: Path
-    size: int
-    digest: str
-    seconds: float
+
+class Transfer:
+    """The content of one URL on its way: whole and what it was when it began, or BuildFailed."""
+
+    def __init__(self, fetcher: "Fetcher", url: str, answer: aiohttp.ClientResponse, stack: AsyncExitStack) -> None:
+        self._fetcher = fetcher
+        self._url = url
+        self._answer = answer
+        self._stack = stack
+        self._hash = hashlib.sha256()
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._promised_md5 = answer.headers.get("Content-MD5", "")
+        self.size = answer.content_length
+        """How large it will be, None when the server does not say."""
+        self.received = 0
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether it is what the tag named that was asked with; then it has no chunks."""
+        return self._answer.status == 304
+
+    @property
+    def etag(self) -> str:
+        """The tag that tells this content from any other, empty when the server gives none that is good for that."""
+        tag = self._answer.headers.get("ETag", "")
+        return "" if tag.startswith("W/") else tag
+
+    @property
+    def digest(self) -> str:
+        """Of what was received."""
+        return f"sha256:{self._hash.hexdigest()}"
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The content. Raises BuildFailed when it is too large, changes under way or cannot be had whole."""
+        before = -1
+        for broken in range(_MOST_BROKEN):
+            try:
+                coming = await self._resumed() if broken else self._answer.content
+                async for chunk in coming.iter_chunked(_CHUNK):
+                    self._take(chunk)
+                    yield chunk
+                break
+            except _BROKE as error:
+                if self.received == before or broken == _MOST_BROKEN - 1:
+                    raise _unreachable(self._url, error) from error
+                before = self.received
+        self._check_whole()
+
+    def _take(self, chunk: bytes) -> None:
+        self.received += len(chunk)
+        self._fetcher.check_size(self._url, self.received)
+        self._hash.update(chunk)
+        if self._promised_md5:
+            self._md5.update(chunk)
+
+    async def _resumed(self) -> aiohttp.StreamReader:
+        """What is left, from a new answer."""
+        headers = {"Range": f"bytes={self.received}-", **({"If-Range": self.etag} if self.etag else {})}
+        answer = await self._fetcher.get(self._url, headers, self._stack)
+        if answer.status == 200:
+            await self._skip(answer.content)
+            return answer.content
+        begins, _, total = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
+        if answer.status != 206 or begins.partition("-")[0] != str(self.received) or self._other_size(total):
+            raise _changed(self._url)
+        return answer.content
+
+    def _other_size(self, total: str) -> bool:
+        return self.size is not None and total not in ("*", str(self.size))
+
+    async def _skip(self, content: aiohttp.StreamReader) -> None:
+        """Read again what was received before, which must be the same."""
+        again, left = hashlib.sha256(), self.received
+        while left and (chunk := await content.read(min(left, _CHUNK))):
+            again.update(chunk)
+            left -= len(chunk)
+        if again.digest() != self._hash.digest():
+            raise _changed(self._url)
+
+    def _check_whole(self) -> None:
+        if self.size is not None and self.received != self.size:
+            raise _changed(self._url)
+        if self._promised_md5 and base64.b64encode(self._md5.digest()).decode() != self._promised_md5:
+            raise _failure(self._url, "what came is not what its Content-MD5 says", retryable=True)
 
 
 class Fetcher:
-    """Fetches URLs. `allow` names hosts, as `host:port`, that may be private; `most_bytes` bounds one source."""
+    """Fetches URLs. `allow` names hosts, as `host:port`, that may be private; `hosts`, when given, the only ones there are,
+    `*.example.org` for all below one; `most_bytes` bounds one source."""
 
-    def __init__(self, *, allow: Collection[str], most_bytes: int, timeout_seconds: float = 3600.0) -> None:
+    def __init__(
+        self,
+        *,
+        most_bytes: int,
+        allow: Collection[str] = (),
+        hosts: Collection[str] = (),
+        sign: Sign = unsigned,
+        timeout_seconds: float = 3600.0,
+    ) -> None:
         self._allow = frozenset(entry.lower() for entry in allow)
+        self._hosts = tuple(entry.lower() for entry in hosts)
         self._most_bytes = most_bytes
+        self._sign = sign
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=15, sock_read=60)
 
-    async def fetch(self, url: str, into: Path) -> Fetched:
-        """The content of that URL in the file `into`. Raises BuildFailed, saying what to change; outages are retryable."""
-        began = time.monotonic()
-        place = _parsed(url, url)
+    @asynccontextmanager
+    async def opened(self, url: str, etag: str = "") -> AsyncIterator[Transfer]:
+        """The content of that URL, as a stream; with `etag`, nothing when it is still what that names.
+
+        Raises BuildFailed, saying what to change; outages are retryable.
+        """
+        async with AsyncExitStack() as stack:
+            answer = await self.get(url, {"If-None-Match": etag} if etag else {}, stack)
+            transfer = Transfer(self, url, answer, stack)
+            self.check_size(url, transfer.size or 0)
+            yield transfer
+
+    async def read(self, url: str, most_bytes: int) -> bytes:
+        """The content of that URL, which must be small. Raises BuildFailed."""
+        async with self.opened(url) as transfer:
+            content = bytearray()
+            async for chunk in transfer.chunks():
+                content += chunk
+                if len(content) > most_bytes:
+                    raise _refused(url, f"it holds more than {most_bytes} bytes")
+            return bytes(content)
+
+    async def get(self, url: str, headers: Mapping[str, str], stack: AsyncExitStack) -> aiohttp.ClientResponse:
+        """The answer to a request, behind all redirects; 200, 206 or 304."""
+        place = _parsed(await self._sign(url), url)
         for _ in range(_MOST_REDIRECTS + 1):
-            moved, size, digest = await self._get(place, into)
-            if moved is None:
-                return Fetched(into, size, digest, time.monotonic() - began)
-            place = moved
+            answer = await self._get(place, headers, stack)
+            if answer.status not in _REDIRECTS:
+                _check_status(place, answer.status)
+                return answer
+            place = _redirect(place, answer.headers.get("Location", ""))
         raise _refused(url, f"it redirects more than {_MOST_REDIRECTS} times")
 
-    async def _get(self, url: URL, into: Path) -> tuple[URL | None, int, str]:
-        gate = _Gate(allowed=f"{url.raw_host}:{url.port}" in self._allow)
+    def check_size(self, url: str, size: int) -> None:
+        """Raises BuildFailed when that is more than is taken."""
+        if size > self._most_bytes:
+            raise _refused(url, f"it holds more than {self._most_bytes} bytes")
+
+    async def _get(self, url: URL, headers: Mapping[str, str], stack: AsyncExitStack) -> aiohttp.ClientResponse:
+        if self._hosts and not any(fnmatchcase((url.raw_host or "").lower(), host) for host in self._hosts):
+            raise _refused(url, "its host is not in SLIPWAY_FETCH_HOSTS")
+        gate = Gate(allowed=f"{url.raw_host}:{url.port}" in self._allow)
         connector = aiohttp.TCPConnector(socket_factory=gate.socket, use_dns_cache=False)
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(connector=connector, timeout=self._timeout, trust_env=False)
+        )
+        plain = {"Accept-Encoding": "identity", **headers}
         try:
-            async with (
-                aiohttp.ClientSession(connector=connector, timeout=self._timeout, trust_env=False) as session,
-                session.get(url, allow_redirects=False, headers={"Accept-Encoding": "identity"}) as answer,
-            ):
-                if answer.status in _REDIRECTS:
-                    return _redirect(url, answer.headers.get("Location", "")), 0, ""
-                _check_status(url, answer.status)
-                return None, *await self._save(url, answer, into)
+            return await stack.enter_async_context(session.get(url, allow_redirects=False, headers=plain))
         except aiohttp.InvalidURL as error:
             raise _refused(url, "its URL is malformed") from error
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except _BROKE as error:
             if gate.closed_to:
-                raise _refused(url, f"{gate.closed_to} is no public address, and {_NOT_ALLOWED}") from error
-            raise _failure(url, f"it cannot be reached ({type(error).__name__})", retryable=True) from error
-
-    async def _save(self, url: URL, answer: aiohttp.ClientResponse, into: Path) -> tuple[int, str]:
-        digest, size = hashlib.sha256(), 0
-        with into.open("wb") as file:
-            async for chunk in answer.content.iter_chunked(_CHUNK):
-                size += len(chunk)
-                if size > self._most_bytes:
-                    raise _refused(url, f"it holds more than {self._most_bytes} bytes")
-                digest.update(chunk)
-                await asyncio.to_thread(file.write, chunk)
-        return size, f"sha256:{digest.hexdigest()}"
-
-
-class _Gate:
-    """Opens sockets to public addresses only, unless the host is allowed; `closed_to` is the last one it refused."""
-
-    def __init__(self, *, allowed: bool) -> None:
-        self._allowed = allowed
-        self.closed_to = ""
-
-    def socket(self, info: aiohttp.AddrInfoType) -> socket.socket:
-        """A socket for that address, as it will be connected to; raises OSError."""
-        family, kind, protocol, _, address = info
-        if not self._allowed and not _public_text(str(address[0])):
-            self.closed_to = str(address[0])
-            raise OSError(f"{self.closed_to} is not public")
-        return socket.socket(family, kind, protocol)
-
-
-def _public_text(address: str) -> bool:
-    """A host such as `127.1`, which is an address only to whom it is given last, counts as none."""
-    try:
-        return public(ipaddress.ip_address(address))
-    except ValueError:
-        return False
-
-
-def public(address: _Address) -> bool:
-    """Whether anybody on the internet could reach it: no loopback, private, link-local, metadata or embedded address."""
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    if mapped is not None:
-        return public(mapped)
-    if isinstance(address, ipaddress.IPv6Address) and address not in _GLOBAL_UNICAST:
-        return False
-    refused = any(address in network for network in _REFUSED_NETWORKS if network.version == address.version)
-    return address.is_global and not address.is_multicast and not refused
+                why = f"{gate.closed_to} is no public address, and the host is not in SLIPWAY_FETCH_ALLOW"
+                raise _refused(url, why) from error
+            raise _unreachable(url, error) from error
 
 
 def _parsed(url: str, shown: object) -> URL:
@@ -150,6 +212,7 @@ _HINTS = {
     401: "it wants a sign-in; register a URL with a shared-access signature",
     403: "access is refused; a shared-access signature may have expired: register a URL with a fresh one",
     404: "there is nothing there",
+    409: "access is refused; register a URL with a shared-access signature",
     410: "there is nothing there any more",
 }
 
@@ -157,8 +220,16 @@ _HINTS = {
 def _check_status(url: URL, status: int) -> None:
     if status >= 500 or status in (408, 429):
         raise _failure(url, f"its server answers {status}", retryable=True)
-    if status != 200:
+    if status not in (200, 206, 304):
         raise _refused(url, f"{_HINTS.get(status, 'its server refuses')} ({status})")
+
+
+def _changed(url: str) -> BuildFailed:
+    return BuildFailed(f"{foreign(url)} changed while it was fetched.", code="SourceChanged")
+
+
+def _unreachable(url: object, error: Exception) -> BuildFailed:
+    return _failure(url, f"it cannot be reached ({type(error).__name__})", retryable=True)
 
 
 def _refused(url: object, reason: str) -> BuildFailed:

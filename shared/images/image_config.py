@@ -1,24 +1,33 @@
 """The config and manifest of an image. Source: OCI image specification, config.md and manifest.md; client-facts.md, 28."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from shared.domain.images import Layer
 from shared.domain.ports import ImageSource
+from shared.images.artifacts import MANIFEST_TYPE, canonical, describe
 from shared.images.base import TITLE
 from shared.images.layers import APP, SERVICE_USER
-from shared.images.layout import CONFIG_TYPE, LAYER_TITLE, MANIFEST_TYPE
+from shared.images.layout import CONFIG_TYPE, LAYER_TITLE
 
 DEPENDENCIES = "opt/slipway/python"
 RUNTIME = "opt/slipway/runtime"
+CONDA = "opt/slipway/conda"
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MODEL_CONFIG_MAP = "model_config_map.json"
 
 
 def image_config(
-    source: ImageSource, layers: Sequence[Layer], platform: str, driver: str, inherited: Sequence[str] = ()
+    source: ImageSource,
+    layers: Sequence[Layer],
+    *,
+    platform: str,
+    driver: str,
+    inherited: Sequence[str] = (),
+    conda: bool = False,
 ) -> bytes:
-    """The config: how the image is started, and the layers it stands on. `inherited` is the base image's environment."""
+    """The config: how the image is started, and the layers it stands on. `inherited` is the base image's environment;
+    with `conda`, its environment's programs come first."""
     system, _, architecture = platform.partition("/")
     environment = dict(entry.split("=", 1) for entry in inherited if "=" in entry) | {
         "PYTHONUNBUFFERED": "1",
@@ -26,8 +35,10 @@ def image_config(
         "SLIPWAY_DEPENDENCIES": f"/{DEPENDENCIES}",
         "SLIPWAY_DRIVER": driver,
     }
+    if conda:
+        environment["PATH"] = f"/{CONDA}/bin:{environment.get('PATH', _PATH)}"
     created = _created(source)
-    return _canonical(
+    return canonical(
         {
             "created": created,
             "architecture": architecture,
@@ -45,19 +56,21 @@ def image_config(
     )
 
 
-def image_manifest(source: ImageSource, layers: Sequence[Layer], *, config_digest: str, config_size: int) -> bytes:
-    """The manifest over that config and those layers. It tells nothing but the manifest it was made of."""
+def image_manifest(source: ImageSource, layers: Sequence[Layer], config: bytes, *, revision: str) -> bytes:
+    """The manifest over that config and those layers. It tells nothing but the manifest it was made of; `revision` is the
+    digest of its driver."""
     manifest = source.manifest
-    return _canonical(
+    return canonical(
         {
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
-            "config": {"mediaType": CONFIG_TYPE, "digest": config_digest, "size": config_size},
+            "config": describe(CONFIG_TYPE, config),
             "layers": [_descriptor(layer) for layer in layers],
             "annotations": {
                 "org.opencontainers.image.title": manifest.name,
                 "org.opencontainers.image.version": str(manifest.version),
                 "org.opencontainers.image.created": _created(source),
+                "org.opencontainers.image.revision": revision,
                 "slipway.manifest.id": manifest.id,
                 "slipway.model.ids": ",".join(model.id for model in source.models),
             },
@@ -73,7 +86,7 @@ def _descriptor(layer: Layer) -> dict[str, Any]:
 def model_config_map(source: ImageSource) -> bytes:
     """Where the driver SDK's collector finds the ids (client-facts.md, 31)."""
     account = source.account
-    return _canonical(
+    return canonical(
         {
             "accountContext": {
                 "subscriptionId": account.subscription,
@@ -87,7 +100,3 @@ def model_config_map(source: ImageSource) -> bytes:
 
 def _created(source: ImageSource) -> str:
     return source.manifest.created_time.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _canonical(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()

@@ -5,19 +5,14 @@ import io
 import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, cast
 
-from isal import igzip
-
 from shared.domain.images import Layer
+from shared.images.compression import BLOCK, METHODS, BlockCompressor, Compression, Sink
 
-MEDIA_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
-FORMAT = f"1-igzip-2-isal-{version('isal')}"
-"""Part of every cache key. Raise the first number when layers of the same content become others."""
-_LEVEL = 2
-_BUFFER = 1024 * 1024
+TAR_FORMAT = "2"
+"""Part of every cache key. Raise it when layers of the same content become others."""
 APP = "var/azureml-app"
 """The one folder, which the driver works in (client-facts.md, 22 and 28)."""
 SERVICE_USER = 65532
@@ -26,13 +21,22 @@ SERVICE_USER = 65532
 
 @dataclass(frozen=True)
 class Entry:
-    """A file or folder of a layer. `content` is read once, `size` bytes of it; None makes a folder."""
+    """A file, a link or a folder of a layer.
+
+    `content` is read once, `size` bytes of it. Without content it is a symbolic link to `link`, or, without that, a folder.
+    """
 
     path: str
     size: int = 0
     content: IO[bytes] | None = None
     executable: bool = False
     owner: int = 0
+    link: str = ""
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder."""
+        return self.content is None and not self.link
 
 
 def file_entry(path: str, file: Path, *, executable: bool = False, owner: int = 0) -> Entry:
@@ -40,23 +44,32 @@ def file_entry(path: str, file: Path, *, executable: bool = False, owner: int = 
     return Entry(path, file.stat().st_size, cast("IO[bytes]", _Opened(file)), executable, owner)
 
 
-def bytes_entry(path: str, content: bytes, *, owner: int = 0) -> Entry:
+def bytes_entry(path: str, content: bytes, *, executable: bool = False, owner: int = 0) -> Entry:
     """An entry with that content."""
-    return Entry(path, len(content), io.BytesIO(content), owner=owner)
+    return Entry(path, len(content), io.BytesIO(content), executable, owner)
 
 
-def write_layer(entries: Iterable[Entry], into: Path, title: str) -> Layer:
-    """Write the layer to the file `into`, the folders above its entries included; the same entries give the same bytes."""
-    with into.open("wb") as file:
-        compressed = _Digesting(file)
-        with igzip.IGzipFile(filename="", mode="wb", fileobj=compressed, compresslevel=_LEVEL, mtime=0) as packing:
-            uncompressed = _Digesting(packing)
-            with tarfile.open(
-                fileobj=cast("Any", uncompressed), mode="w|", format=tarfile.PAX_FORMAT, bufsize=_BUFFER
-            ) as archive:
-                _add_all(archive, entries)
+def layer_format(compression: Compression) -> str:
+    """What the bytes of a layer depend on besides its entries: part of every cache key."""
+    return f"tar-{TAR_FORMAT}-{METHODS[compression].format}"
+
+
+def write_layer(entries: Iterable[Entry], into: Sink, title: str, compression: Compression) -> Layer:
+    """Write the layer, the folders above its entries included; the same entries give the same bytes."""
+    method = METHODS[compression]
+    compressed = _Digesting(into)
+    packing = BlockCompressor(compressed, method)
+    uncompressed = _Digesting(packing)
+    with tarfile.open(fileobj=cast("Any", uncompressed), mode="w|", format=tarfile.PAX_FORMAT, bufsize=BLOCK) as archive:
+        archive.copybufsize = BLOCK  # type: ignore[attr-defined]  # no argument of it is in the type stubs
+        _add_all(archive, entries)
+    packing.close()
     return Layer(
-        media_type=MEDIA_TYPE, digest=compressed.digest, size=compressed.size, diff_id=uncompressed.digest, title=title
+        media_type=method.media_type,
+        digest=compressed.digest,
+        size=compressed.size,
+        diff_id=uncompressed.digest,
+        title=title,
     )
 
 
@@ -69,7 +82,7 @@ def _add_all(archive: tarfile.TarFile, entries: Iterable[Entry]) -> None:
             if folder not in folders:
                 folders.add(folder)
                 archive.addfile(_header(Entry(folder, owner=entry.owner if f"{folder}/".startswith(f"{APP}/") else 0)))
-        if entry.content is None:
+        if entry.is_folder:
             if entry.path in folders:
                 continue
             folders.add(entry.path)
@@ -79,9 +92,10 @@ def _add_all(archive: tarfile.TarFile, entries: Iterable[Entry]) -> None:
 def _header(entry: Entry) -> tarfile.TarInfo:
     """Nothing of this machine or this hour: no times, no names, one of two modes."""
     info = tarfile.TarInfo(entry.path)
-    info.type = tarfile.DIRTYPE if entry.content is None else tarfile.REGTYPE
+    info.type = tarfile.DIRTYPE if entry.is_folder else tarfile.SYMTYPE if entry.link else tarfile.REGTYPE
+    info.linkname = entry.link
     info.size = entry.size
-    info.mode = 0o755 if entry.content is None or entry.executable else 0o644
+    info.mode = 0o777 if entry.link else 0o755 if entry.is_folder or entry.executable else 0o644
     info.uid = info.gid = entry.owner
     info.mtime = 0
     return info
@@ -107,7 +121,7 @@ class _Opened:
 class _Digesting:
     """Passes bytes on, and keeps their digest and number."""
 
-    def __init__(self, target: Any) -> None:
+    def __init__(self, target: Sink) -> None:
         self._target = target
         self._hash = hashlib.sha256()
         self.size = 0
@@ -121,6 +135,3 @@ class _Digesting:
         self.size += len(data)
         self._target.write(data)
         return len(data)
-
-    def flush(self) -> None:
-        self._target.flush()

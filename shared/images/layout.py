@@ -9,20 +9,16 @@ import hashlib
 import json
 import os
 import shutil
-import stat
-import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
-from isal import igzip
-
-from shared.domain.errors import BuildFailed, DeployFailed, Unavailable
+from shared.domain.errors import BuildFailed, Unavailable
 from shared.domain.fencing import check_fence
+from shared.images.artifacts import MANIFEST_TYPE, Artifact
 
-MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 _INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 LAYER_TITLE = "slipway.layer"
@@ -50,21 +46,22 @@ class ImageLayout:
         """Whether the blob is there, whole."""
         return self.blob(digest).exists()
 
-    def put_file(self, digest: str, file: Path) -> None:
-        """The file as the blob of its digest: linked where the file system can, else copied."""
-        if self.has_blob(digest):
-            return
-        target = self.blob(digest)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.parent / f".{uuid4().hex}"
-        try:
-            os.link(file, partial)
-        except OSError:
-            shutil.copyfile(file, partial)
-        try:
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)  # a rename onto another link of the same file leaves both
+    def borrow(self, digest: str, other: "ImageLayout") -> bool:
+        """Whether the blob is in the other layout, and so in this one now: linked where the file system can, else copied."""
+        if not other.has_blob(digest):
+            return False
+        with self.incoming() as partial:
+            partial.unlink(missing_ok=True)
+            try:
+                os.link(other.blob(digest), partial)
+            except OSError:
+                shutil.copyfile(other.blob(digest), partial)
+            self.take(partial, digest)
+        return True
+
+    def take(self, partial: Path, digest: str) -> None:
+        """What came in as the blob of its digest."""
+        partial.replace(self.blob(digest))
 
     @contextmanager
     def incoming(self) -> Iterator[Path]:
@@ -89,7 +86,7 @@ class ImageLayout:
         digest = self.put_bytes(content)
         check_fence()
         with self._changing_index() as index:
-            entries = [entry for entry in index["manifests"] if entry["annotations"][_REF_NAME] == tag]
+            entries = [entry for entry in index["manifests"] if _tag_of(entry) == tag]
             if any(entry["digest"] != digest for entry in entries):
                 raise BuildFailed(f"The tag {tag} names another image already; a tag never moves.", code="TagTaken")
             if not entries:
@@ -98,10 +95,25 @@ class ImageLayout:
                 index["manifests"].append(descriptor)
         return digest
 
-    def remove_tag(self, tag: str) -> None:
-        """Nothing has that tag; blobs stay. Harmless when nothing had."""
+    def put_artifact(self, artifact: Artifact) -> None:
+        """The artifact, listed in the index without a tag of its own."""
+        self.put_bytes(artifact.manifest)
+        check_fence()
         with self._changing_index() as index:
-            index["manifests"] = [entry for entry in index["manifests"] if entry["annotations"][_REF_NAME] != tag]
+            if artifact.descriptor not in index["manifests"]:
+                index["manifests"].append(dict(artifact.descriptor))
+
+    def remove_tag(self, tag: str, digest: str = "") -> None:
+        """Nothing has that tag, and nothing is about that digest unless another tag has it; blobs stay."""
+        with self._changing_index() as index:
+            kept = [entry for entry in index["manifests"] if _tag_of(entry) != tag]
+            tagged = {entry["digest"] for entry in kept if _tag_of(entry)}
+            index["manifests"] = [
+                entry for entry in kept if digest in tagged or _tag_of(entry) or self._subject(entry) != digest
+            ]
+
+    def _subject(self, entry: Mapping[str, Any]) -> str:
+        return str(self.read_json(entry["digest"]).get("subject", {}).get("digest", ""))
 
     def read_json(self, digest: str) -> dict[str, Any]:
         """A manifest or config; raises Unavailable when it is not there."""
@@ -123,67 +135,8 @@ class ImageLayout:
             _write_whole(file, json.dumps(index, indent=2).encode())
 
 
-class LayoutReader:
-    """Reads published images: their config, and their files. Blocking."""
-
-    def image_config(self, location: str, digest: str) -> dict[str, Any]:
-        """The `config` object of the image's config: Entrypoint, Env and the like."""
-        layout = _layout_at(location)
-        manifest = layout.read_json(digest)
-        return cast("dict[str, Any]", layout.read_json(manifest["config"]["digest"])["config"])
-
-    def unpack(self, location: str, digest: str, into: Path) -> None:
-        """The image's own files below `into`, without its base's: all of them, or `into` is not there afterwards.
-
-        Harmless when they are there.
-        """
-        if into.exists():
-            return
-        layout = _layout_at(location)
-        partial = into.parent / f".{into.name}.{uuid4().hex}"
-        try:
-            for layer in _own_layers(layout.read_json(digest)["layers"]):
-                _unpack_layer(layout.blob(layer["digest"]), partial)
-            partial.replace(into)
-        except OSError:
-            if not into.exists():  # else another was first, with the same files
-                raise
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-
-
-def _layout_at(location: str) -> ImageLayout:
-    scheme, _, rest = location.partition(":")
-    if scheme != "oci":
-        raise DeployFailed(
-            f"{location} is in a registry; the local compute runs images of OCI layouts only.", code="ImageNotOnThisMachine"
-        )
-    return ImageLayout(Path(rest.rsplit(":", 2)[0]))
-
-
-def _own_layers(layers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Those that Slipway made, without the base image's: they run on what is here."""
-    own = [layer for layer in layers if LAYER_TITLE in layer.get("annotations", {})]
-    return own or list(layers)
-
-
-def _unpack_layer(blob: Path, into: Path) -> None:
-    """Layers are our own: regular files and folders, inside. The check is against a layout that was tampered with."""
-    with igzip.open(blob, "rb") as stream, tarfile.open(fileobj=cast("Any", stream), mode="r|") as archive:
-        for info in archive:
-            target = (into / info.name).absolute()
-            if not (info.isreg() or info.isdir()) or not target.is_relative_to(into.absolute()) or ".." in target.parts:
-                raise Unavailable(
-                    f"The layer {blob.name} holds '{info.name}', which no layer of ours does.", code="BadLayer"
-                )
-            if info.isdir():
-                target.mkdir(parents=True, exist_ok=True)
-                continue
-            content = archive.extractfile(info)
-            if content is not None:
-                with target.open("wb") as file:
-                    shutil.copyfileobj(content, file, 1024 * 1024)
-                target.chmod(stat.S_IMODE(info.mode))
+def _tag_of(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("annotations", {}).get(_REF_NAME, ""))
 
 
 def _write_whole(file: Path, content: bytes) -> None:

@@ -25,15 +25,18 @@ class Source:
         return unquote(urlsplit(self.url).path.rpartition("/")[2])
 
 
-def sources(image: ImageSource) -> Iterator[Source]:
-    """All of them. What changes most often comes last, so that the layers below it stay what they were."""
+def models(image: ImageSource) -> Iterator[Source]:
+    """The models."""
     for model in image.models:
         yield Source(f"model {model.name} version {model.version}", model.url, model.unpack, content_key(model.id))
+
+
+def assets(image: ImageSource) -> Iterator[Source]:
+    """The assets but the driver."""
     for index, asset in enumerate(image.manifest.assets):
         if asset is not image.manifest.driver:
             key = content_key(image.manifest.id, index)
             yield Source(f"assets[{index}] '{asset.id or ''}'", asset.url, asset.unpack, key)
-    yield driver_source(image)
 
 
 def driver_source(image: ImageSource) -> Source:

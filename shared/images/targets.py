@@ -2,39 +2,49 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Protocol
 
 from shared.domain.errors import BuildFailed, Unavailable
 from shared.domain.fencing import check_fence
+from shared.domain.images import Layer
 from shared.domain.ports import PublishedImage
+from shared.images.artifacts import Artifact
 from shared.images.layout import ImageLayout, location_of
 from shared.registries.registry import Repository
-
-_CHUNK = 1024 * 1024
 
 
 class Target(Protocol):
     """Takes the blobs and manifests of one image. Everything may be repeated; a tag never moves to another digest."""
 
+    @property
+    def place(self) -> str:
+        """What `borrow` is told when blobs are to come from here."""
+
     async def has_blob(self, digest: str) -> bool:
         """Whether the blob is there."""
 
-    async def put_file(self, digest: str, file: Path) -> bool:
-        """The file as the blob of its digest; whether it had to be sent."""
+    async def borrow(self, digest: str, place: str) -> str:
+        """How the blob is there now: it was, or it was had from that place without moving a byte. Empty when it is not."""
 
     async def put_bytes(self, content: bytes) -> str:
         """The content as a blob; its digest."""
 
+    async def put_stream(self, chunks: AsyncIterator[bytes], layer: Awaitable[Layer]) -> None:
+        """The chunks as the blob of that layer, which is known when they end."""
+
     async def take_over(self, digest: str, source: Repository) -> str:
         """The blob of that repository; how it came here."""
+
+    async def attach(self, artifact: Artifact) -> None:
+        """The artifact, to be found by what it is about (referrers, OCI 1.1)."""
 
     async def put_manifest(self, content: bytes) -> PublishedImage:
         """The manifest under the image's tag. Raises BuildFailed when the tag names another image."""
 
-    async def remove_tag(self) -> None:
-        """Nothing has the image's tag."""
+    async def remove_tag(self, digest: str) -> None:
+        """Nothing has the image's tag, and nothing is attached to that digest, empty for none, unless another tag has it."""
 
 
 class LayoutTarget:
@@ -44,37 +54,46 @@ class LayoutTarget:
         self._layout = layout
         self._tag = tag
 
+    @property
+    def place(self) -> str:
+        return str(self._layout.folder)
+
     async def has_blob(self, digest: str) -> bool:
         return await asyncio.to_thread(self._layout.has_blob, digest)
 
-    async def put_file(self, digest: str, file: Path) -> bool:
-        there = await self.has_blob(digest)
-        await asyncio.to_thread(self._layout.put_file, digest, file)
-        return not there
+    async def borrow(self, digest: str, place: str) -> str:
+        if await self.has_blob(digest):
+            return "there"
+        return "linked" if await asyncio.to_thread(self._layout.borrow, digest, ImageLayout(Path(place))) else ""
 
     async def put_bytes(self, content: bytes) -> str:
         return await asyncio.to_thread(self._layout.put_bytes, content)
+
+    async def put_stream(self, chunks: AsyncIterator[bytes], layer: Awaitable[Layer]) -> None:
+        with self._layout.incoming() as partial:
+            await _written(chunks, partial)
+            self._layout.take(partial, (await layer).digest)
 
     async def take_over(self, digest: str, source: Repository) -> str:
         if await self.has_blob(digest):
             return "there"
         with self._layout.incoming() as partial:
-            came = hashlib.sha256()
-            with partial.open("wb") as file:
-                async for chunk in source.download(digest):
-                    came.update(chunk)
-                    await asyncio.to_thread(file.write, chunk)
-            if f"sha256:{came.hexdigest()}" != digest:
+            if await _written(source.download(digest), partial) != digest:
                 raise Unavailable(f"{source.location}: what came is not the blob {digest}.", code="RegistryCorrupt")
-            await asyncio.to_thread(self._layout.put_file, digest, partial)
+            self._layout.take(partial, digest)
         return "copied"
+
+    async def attach(self, artifact: Artifact) -> None:
+        for blob in artifact.blobs:
+            await self.put_bytes(blob)
+        await asyncio.to_thread(self._layout.put_artifact, artifact)
 
     async def put_manifest(self, content: bytes) -> PublishedImage:
         digest = await asyncio.to_thread(self._layout.put_manifest, content, self._tag)
         return PublishedImage(location_of(self._layout.folder, self._tag), digest)
 
-    async def remove_tag(self) -> None:
-        await asyncio.to_thread(self._layout.remove_tag, self._tag)
+    async def remove_tag(self, digest: str) -> None:
+        await asyncio.to_thread(self._layout.remove_tag, self._tag, digest)
 
 
 class RegistryTarget:
@@ -84,28 +103,39 @@ class RegistryTarget:
         self._repository = repository
         self._tag = tag
 
+    @property
+    def place(self) -> str:
+        return self._repository.location
+
     async def has_blob(self, digest: str) -> bool:
         return await self._repository.has_blob(digest)
 
-    async def put_file(self, digest: str, file: Path) -> bool:
+    async def borrow(self, digest: str, place: str) -> str:
         if await self.has_blob(digest):
-            return False
-        await self._repository.upload(digest, lambda: _chunks(file))
-        return True
+            return "there"
+        host, _, name = place.partition("/")
+        near = host == self._repository.host and name != self._repository.name
+        return "mounted" if near and await self._repository.mount(digest, name) else ""
 
     async def put_bytes(self, content: bytes) -> str:
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         if not await self.has_blob(digest):
-            await self._repository.upload(digest, lambda: _one(content))
+            await self._repository.upload(digest, content)
         return digest
 
+    async def put_stream(self, chunks: AsyncIterator[bytes], layer: Awaitable[Layer]) -> None:
+        await self._repository.upload_stream(chunks, _digest_of(layer))
+
     async def take_over(self, digest: str, source: Repository) -> str:
-        if await self.has_blob(digest):
-            return "there"
-        if source.host == self._repository.host and await self._repository.mount(digest, source.name):
-            return "mounted"
-        await self._repository.upload(digest, lambda: source.download(digest))
-        return "copied"
+        how = await self.borrow(digest, source.location)
+        if not how:
+            await self._repository.upload_stream(source.download(digest), _known(digest))
+        return how or "copied"
+
+    async def attach(self, artifact: Artifact) -> None:
+        for blob in artifact.blobs:
+            await self.put_bytes(blob)
+        await self._repository.attach(artifact.manifest, artifact.descriptor, artifact.subject)
 
     async def put_manifest(self, content: bytes) -> PublishedImage:
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
@@ -118,16 +148,26 @@ class RegistryTarget:
             await self._repository.put_manifest(content, self._tag)
         return PublishedImage(location, digest)
 
-    async def remove_tag(self) -> None:
+    async def remove_tag(self, digest: str) -> None:
         check_fence()
         await self._repository.untag(self._tag)
+        if digest:
+            await self._repository.detach(digest)
 
 
-async def _chunks(file: Path) -> AsyncIterator[bytes]:
-    with file.open("rb") as reading:
-        while chunk := await asyncio.to_thread(reading.read, _CHUNK):
-            yield chunk
+async def _known(digest: str) -> str:
+    return digest
 
 
-async def _one(content: bytes) -> AsyncIterator[bytes]:
-    yield content
+async def _digest_of(layer: Awaitable[Layer]) -> str:
+    return (await layer).digest
+
+
+async def _written(chunks: AsyncIterator[bytes], into: Path) -> str:
+    """The digest of what was written."""
+    came = hashlib.sha256()
+    with into.open("wb") as file:
+        async for chunk in chunks:
+            came.update(chunk)
+            await asyncio.to_thread(file.write, chunk)
+    return f"sha256:{came.hexdigest()}"

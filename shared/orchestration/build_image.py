@@ -1,4 +1,4 @@
-"""The workflow that builds an image: dependencies, then content, then one manifest over all of it."""
+"""The workflow that builds an image: what it is made of, dependencies, content, then one manifest over all of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,15 +9,15 @@ from shared.domain.errors import ServiceError
 from shared.domain.images import Image, Layer
 from shared.domain.models import Model
 from shared.domain.operations import ErrorDetail, ErrorResponse, Operation
-from shared.domain.ports import BuildLogs, ImageBuilder, ImageSource, Store
+from shared.domain.ports import BuildLogs, ImageBuilder, ImageSource, NotYet, Store
 from shared.domain.wire import Json
-from shared.orchestration.outcome import Done, Failure, Next, Outcome, Step
-from shared.resources.contents import Contents, recording
+from shared.orchestration.outcome import Done, Failure, Next, Outcome, Step, Wait
+from shared.resources.contents import Contents
 from shared.resources.found import found
 
 
 class BuildImage:
-    """Steps: begin → dependencies → content → publish. What each made is in the checkpoint as layers."""
+    """Steps: begin → resolve → dependencies → content → publish. What each made is in the checkpoint as layers."""
 
     def __init__(self, store: Store, builder: ImageBuilder, logs: BuildLogs) -> None:
         self._store = store
@@ -30,6 +30,7 @@ class BuildImage:
         """The steps, by name."""
         return {
             "begin": self._begin,
+            "resolve": self._resolve,
             "dependencies": self._dependencies,
             "content": self._content,
             "publish": self._publish,
@@ -45,8 +46,9 @@ class BuildImage:
 
     async def undo(self, account: Account, operation: Operation) -> None:
         """Nothing keeps the tag of an image that was not built; layers are content-addressed, and nobody's."""
+        source = await self._source(account, operation)
         async with self._logs.writing(account, operation.resource_id) as log:
-            await self._builder.ensure_unpublished(await self._source(account, operation), log)
+            await self._builder.ensure_unpublished(source, _all_layers(operation), log)
 
     async def failed(self, account: Account, operation: Operation, error: ErrorResponse) -> Failure:
         """The image is failed, too, and the error's first detail says where the log is (client-facts.md, 7)."""
@@ -67,25 +69,34 @@ class BuildImage:
 
     async def _begin(self, account: Account, operation: Operation) -> Outcome:
         image = await self._image(account, operation)
-        return Next("dependencies", changes=[Replace(image, image.document.running())])
+        return Next("resolve", changes=[Replace(image, image.document.running())])
+
+    async def _resolve(self, account: Account, operation: Operation) -> Outcome:
+        source = await self._source(account, operation)
+        async with self._logs.writing(account, operation.resource_id) as log:
+            resolved = await self._builder.resolve(source, log)
+        changes = await self._contents.recording(account, source, resolved.contents)
+        return Next("dependencies", {"base": resolved.base}, changes)
 
     async def _dependencies(self, account: Account, operation: Operation) -> Outcome:
         source = await self._source(account, operation)
         async with self._logs.writing(account, operation.resource_id) as log:
-            pinned = replace(source, base=await self._builder.base(source, log))
-            layers = await self._builder.dependency_layers(pinned, log)
-        return Next("content", {"base": pinned.base, "dependencies": _to_json(layers)})
+            made = await self._builder.dependency_layers(source, log)
+        if isinstance(made, NotYet):
+            return Wait(made.delay, made.waiting_for, {"left": dict(made.left)})
+        changes = await self._contents.recording(account, source, made.contents)
+        return Next("content", {"base": made.base, "dependencies": _to_json(made.layers)}, changes)
 
     async def _content(self, account: Account, operation: Operation) -> Outcome:
         source = await self._source(account, operation)
-        known = await self._contents.known(account, source)
         async with self._logs.writing(account, operation.resource_id) as log:
-            content = await self._builder.content_layers(replace(source, known=known), log)
-        return Next("publish", {"content": _to_json(content.layers)}, recording(content.digests, known))
+            content = await self._builder.content_layers(source, log)
+        changes = await self._contents.recording(account, source, content.contents)
+        return Next("publish", {"content": _to_json(content.layers)}, changes)
 
     async def _publish(self, account: Account, operation: Operation) -> Outcome:
         source = await self._source(account, operation)
-        layers = _from_json(operation.checkpoint["dependencies"]) + _from_json(operation.checkpoint["content"])
+        layers = _all_layers(operation)
         async with self._logs.writing(account, operation.resource_id) as log:
             published = await self._builder.publish(source, layers, log)
         image = await self._image(account, operation)
@@ -99,14 +110,32 @@ class BuildImage:
         image = (await self._image(account, operation)).document
         model_ids = dict.fromkeys(image.manifest.model_ids)
         models = [(await found(self._store, account, Model, model_id)).document for model_id in model_ids]
-        base = str(operation.checkpoint.get("base", ""))
-        no_cache = operation.checkpoint.get("noCache") is True
-        return ImageSource(account, image.name, image.version, image.manifest, tuple(models), base, no_cache=no_cache)
+        left = operation.checkpoint.get("left")
+        source = ImageSource(
+            account,
+            image.name,
+            image.version,
+            image.manifest,
+            tuple(models),
+            base=str(operation.checkpoint.get("base", "")),
+            no_cache=operation.checkpoint.get("noCache") is True,
+            operation_id=operation.id,
+            left=left if isinstance(left, dict) else {},
+        )
+        return replace(source, known=await self._contents.known(account, source))
 
 
 def _to_json(layers: tuple[Layer, ...]) -> Json:
-    return [layer.model_dump(mode="json") for layer in layers]
+    return [layer.model_dump(mode="json", exclude_none=True) for layer in layers]
 
 
-def _from_json(layers: Json) -> tuple[Layer, ...]:
+def _all_layers(operation: Operation) -> tuple[Layer, ...]:
+    """What it is published with; none before content is there."""
+    content = _layers(operation, "content")
+    return _layers(operation, "dependencies") + content if content else ()
+
+
+def _layers(operation: Operation, step: str) -> tuple[Layer, ...]:
+    """What a step left, nothing when it has not come to that."""
+    layers = operation.checkpoint.get(step)
     return tuple(Layer.model_validate(layer) for layer in layers) if isinstance(layers, list) else ()

@@ -104,7 +104,7 @@ class DeployService:
         deployment = await self._deployment(account, _deployment_id(operation))
         deployed = service.document.deployed(
             deployment_id=deployment.document.id,
-            image=image.in_service(),
+            image=image.summary(),
             models=await self._models(account, image),
             settings=_settings(operation),
             scoring_uri=compute.scoring_uri(service.document.name),

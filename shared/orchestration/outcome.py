@@ -23,10 +23,11 @@ class Next:
 
 @dataclass(frozen=True)
 class Wait:
-    """Run this step again after `delay`: what it waits for is not there yet."""
+    """Run this step again after `delay`: what it waits for is not there yet. `checkpoint` is kept for it."""
 
     delay: timedelta
     waiting_for: str
+    checkpoint: Mapping[str, Json] | None = None
 
 
 @dataclass(frozen=True)

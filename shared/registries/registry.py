@@ -8,7 +8,7 @@ import asyncio
 import io
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,12 +25,14 @@ from shared.registries.references import base_url
 if TYPE_CHECKING:
     from azure.containerregistry.aio import ContainerRegistryClient
 
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+_BLOB = {"Content-Type": "application/octet-stream"}
 _CHUNK = 1024 * 1024
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=120)
 _OF_A_REPOSITORY = re.compile(r"/(?:v2|acr/v1)/(.+)/(?:manifests|blobs|tags|_tags|_manifests)/")
 
-type Content = Callable[[], AsyncIterator[bytes]]
-"""Begins to give a blob's bytes, anew at each call."""
+type Content = Callable[[], bytes | AsyncIterator[bytes]]
+"""Begins to give a body's bytes, anew at each call."""
 
 
 @dataclass(frozen=True)
@@ -166,18 +168,25 @@ class Repository:
                 return False
         return True
 
-    async def upload(self, digest: str, content: Content) -> None:
-        """Send the blob, in one stream."""
-        async with self._asked("POST", "blobs/uploads/") as answer:
-            await self._check(answer, 202)
-            place = answer.headers["Location"]
-        headers = {"Content-Type": "application/octet-stream"}
-        async with self._asked("PATCH", place, content=content, headers=headers) as answer:
+    async def upload(self, digest: str, content: bytes) -> None:
+        """Send the blob, which is small, in one piece."""
+        place = await self._begin_upload()
+        async with self._asked("PUT", _closing(place, digest), content=lambda: content, headers=_BLOB) as answer:
+            await self._check(answer, 201)
+
+    async def upload_stream(self, chunks: AsyncIterator[bytes], digest: Awaitable[str]) -> None:
+        """Send the blob, in one stream; its digest need not be known before that ends."""
+        place = await self._begin_upload()
+        async with self._asked("PATCH", place, content=_once(chunks), headers=_BLOB) as answer:
             await self._check(answer, 202)
             place = answer.headers.get("Location", place)
-        closing = f"{place}{'&' if urlsplit(place).query else '?'}digest={digest}"
-        async with self._asked("PUT", closing, headers={"Content-Length": "0"}) as answer:
+        async with self._asked("PUT", _closing(place, await digest), headers={"Content-Length": "0"}) as answer:
             await self._check(answer, 201)
+
+    async def _begin_upload(self) -> str:
+        async with self._asked("POST", "blobs/uploads/") as answer:
+            await self._check(answer, 202)
+            return answer.headers["Location"]
 
     async def download(self, digest: str) -> AsyncIterator[bytes]:
         """The blob's bytes."""
@@ -203,6 +212,26 @@ class Repository:
                 self.name, io.BytesIO(content), tag=tag, media_type=media_type, **self._options
             )
 
+    async def attach(self, manifest: bytes, descriptor: Mapping[str, Any], subject: str) -> None:
+        """The manifest of an artifact that is about `subject`; found by the registry's referrers, or, where it keeps none,
+        by the tag that takes their place (OCI distribution 1.1, referrers tag schema)."""
+        headers = {"Content-Type": descriptor["mediaType"]}
+        path = f"manifests/{descriptor['digest']}"
+        async with self._asked("PUT", path, content=lambda: manifest, headers=headers) as answer:
+            await self._check(answer, 201)
+            if answer.headers.get("OCI-Subject"):
+                return
+        found = await self.manifest(_referrers_tag(subject))
+        listed = list(found.content["manifests"]) if found else []
+        if descriptor not in listed:
+            index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [*listed, descriptor]}
+            await self.put_manifest(json.dumps(index).encode(), _referrers_tag(subject))
+
+    async def detach(self, subject: str) -> None:
+        """Nothing is attached to that digest by a tag, unless an image of it is tagged."""
+        if not await self._tags_of(subject):
+            await self.untag(_referrers_tag(subject))
+
     async def untag(self, tag: str) -> None:
         """Nothing has that tag; harmless when nothing had. Where tags cannot be deleted, their manifest is."""
         async with self._asked("DELETE", f"manifests/{tag}") as answer:
@@ -212,15 +241,17 @@ class Repository:
         if found is None:
             return
         with _translated(self.location):
-            if await self._only_tag_of(found.digest):
+            if await self._tags_of(found.digest) == [tag]:
                 await self._client.delete_manifest(self.name, found.digest, **self._options)
 
-    async def _only_tag_of(self, digest: str) -> bool:
+    async def _tags_of(self, digest: str) -> list[str]:
         async with self._asked("GET", "tags/list") as answer:
+            if answer.status == 404:
+                return []
             await self._check(answer, 200)
-            tags = (await answer.json(content_type=None)).get("tags") or []
+            tags: list[str] = (await answer.json(content_type=None)).get("tags") or []
         found = await asyncio.gather(*(self.manifest(tag) for tag in tags))
-        return sum(one is not None and one.digest == digest for one in found) == 1
+        return [tag for tag, one in zip(tags, found, strict=True) if one is not None and one.digest == digest]
 
     @property
     def _client(self) -> "ContainerRegistryClient":
@@ -244,6 +275,26 @@ class Repository:
         if answer.status not in accepted:
             said = foreign((await answer.text())[:500])
             raise _refusal(self.location, answer.status, said, answer.headers.get("Retry-After", ""))
+
+
+def _closing(place: str, digest: str) -> str:
+    return f"{place}{'&' if urlsplit(place).query else '?'}digest={digest}"
+
+
+def _referrers_tag(subject: str) -> str:
+    return subject.replace(":", "-")
+
+
+def _once(chunks: AsyncIterator[bytes]) -> Content:
+    """The chunks, which there are once: a request that is to be sent again has failed."""
+    given: list[AsyncIterator[bytes]] = [chunks]
+
+    def give() -> AsyncIterator[bytes]:
+        if not given:
+            raise Unavailable("The registry asked for another sign-in in the middle of a blob.", code="RegistryAway")
+        return given.pop()
+
+    return give
 
 
 def _kind(method: str, url: str) -> str:

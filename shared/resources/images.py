@@ -66,7 +66,7 @@ class Images:
     async def page(self, account: Account, filters: ImageFilters, count: int, after: str | None) -> Page[Image]:
         """Images that fit the filters, newest first, each with its log's address made fresh."""
         page = await self._store.page(account, Image, filters.given(), count=count, after=after)
-        return Page(tuple([await self._with_log(account, image) for image in page.items]), page.after)
+        return Page(tuple([await self._with_log(account, image.summary()) for image in page.items]), page.after)
 
     async def delete(self, account: Account, identifier: str) -> bool:
         """Delete it; False when it is not there. Raises Conflict while it is being built, or a service runs it."""

@@ -55,7 +55,7 @@ class Services:
             name=request.name,
             created_at=created_at(service_id),
             updated_at=created_at(service_id),
-            image=image.document.in_service(),
+            image=image.document.summary(),
             models=await self._models(account, image.document),
             compute_resource=request.compute_resource,
             settings=settings,

@@ -24,9 +24,9 @@ from shared.domain.documents import (
     Stored,
     Touch,
 )
-from shared.domain.errors import PreconditionFailed, Taken, foreign
+from shared.domain.errors import PreconditionFailed, Taken, Unavailable, foreign
 from shared.domain.operations import Operation
-from shared.domain.ports import BuildLog, Clock
+from shared.domain.ports import BuildLog, Clock, Incoming, KeptBlob
 from shared.storage.rows import rows_of
 
 type _Key = tuple[str, str, str]
@@ -180,3 +180,57 @@ class MemoryBuildLogs:
     def text(self, account: Account, image_id: str) -> str:
         """What the log says so far."""
         return "\n".join(self._logs[f"{account.scope}/{image_id}"])
+
+
+class MemoryKeep:
+    """Twin of the keep."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._kept: dict[str, tuple[bytes, datetime]] = {}
+
+    async def get(self, name: str) -> bytes | None:
+        """Something small, or None."""
+        return self._kept[name][0] if name in self._kept else None
+
+    async def put(self, name: str, content: bytes) -> None:
+        """Keep something small, in the place of what was kept under that name."""
+        self._kept[name] = (content, self._clock.now())
+
+    async def size(self, name: str) -> int | None:
+        """How large it is, None when it is not there."""
+        return len(self._kept[name][0]) if name in self._kept else None
+
+    async def read(self, name: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """Its bytes from `start` on."""
+        if name not in self._kept:
+            raise Unavailable(f"{name} is not kept any more.", code="NotKept")
+        yield self._kept[name][0][start:][:length]
+
+    @asynccontextmanager
+    async def incoming(self) -> AsyncIterator[Incoming]:
+        """Something large, whose name is not known before its end."""
+        yield _MemoryIncoming(self)
+
+    async def names(self, prefix: str) -> AsyncIterator[KeptBlob]:
+        """All that is kept under names that begin so."""
+        for name, (content, used) in sorted(self._kept.items()):
+            if name.startswith(prefix):
+                yield KeptBlob(name, len(content), used)
+
+    async def remove(self, name: str) -> None:
+        """It is not kept any more."""
+        self._kept.pop(name, None)
+
+
+class _MemoryIncoming:
+    def __init__(self, keep: MemoryKeep) -> None:
+        self._keep = keep
+        self._content = bytearray()
+
+    async def write(self, chunk: bytes) -> None:
+        self._content += chunk
+
+    async def keep_as(self, name: str) -> None:
+        if await self._keep.size(name) is None:
+            await self._keep.put(name, bytes(self._content))

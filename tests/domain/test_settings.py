@@ -4,7 +4,8 @@ import pytest
 
 from shared.domain.accounts import Account
 from shared.domain.manifests import RuntimeType
-from shared.settings import SettingError, read_settings
+from shared.environment import SettingError
+from shared.settings import read_settings
 from shared.storage.connection import StorageConnection, StorageSettingError
 from tests.settings import SETTINGS
 

@@ -6,7 +6,7 @@ from tests.conftest import REPOSITORY
 
 
 def test_the_demo_does_the_main_job_and_leaves_nothing_running(layer_cache):
-    environment = {**os.environ, "SLIPWAY_CACHE": str(layer_cache)}
+    environment = {**os.environ, "SLIPWAY_SCRATCH": str(layer_cache)}
     done = subprocess.run(
         [sys.executable, "-m", "local.demo"],
         cwd=REPOSITORY,

@@ -122,7 +122,7 @@ def test_one_trace_shows_a_request_from_its_post_to_its_last_step(listener, buil
     def parents() -> set[bytes]:
         return {span.parent_span_id for span in mine().values()} - {bytes.fromhex(build["span"])}
 
-    steps = ["begin", "dependencies", "content", "publish"]
+    steps = ["begin", "resolve", "dependencies", "content", "publish"]
     wanted = {"POST images", "run_operation", *(f"build-image {step}" for step in steps)}
     eventually(lambda: {span.name for span in mine().values()} >= wanted)
     eventually(lambda: parents() <= set(mine()))
@@ -159,8 +159,8 @@ def test_the_log_has_one_line_for_each_transition_and_no_signature(told, build):
         text = (told.home / "logs" / "host.log").read_text()
         return [line for line in text.splitlines() if f"operation={build['operation']}" in line]
 
-    eventually(lambda: len(lines()) >= 4)
-    for step, line in zip(["begin", "dependencies", "content", "publish"], lines(), strict=True):
+    eventually(lambda: len(lines()) >= 5)
+    for step, line in zip(["begin", "resolve", "dependencies", "content", "publish"], lines(), strict=True):
         assert f"resource={build['image']}" in line
         assert f" step={step} " in line
         assert "attempt=1" in line

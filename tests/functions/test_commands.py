@@ -190,9 +190,9 @@ def test_retraining_reaches_the_live_service_by_one_message(stack, api, road, ev
 
 def test_a_pipeline_whose_image_fails_fails_with_its_cause_and_leaves_the_service_as_it_was(stack, api, road):
     name = f"p-{uuid4().hex[:20]}"
-    unsigned = upload(stack.description, "driver.py", ECHO).partition("?")[0]
+    gone = upload(stack.description, "driver.py", ECHO).replace("/uploads/", "/uploads/not-there-")
     parts = {
-        "manifest": manifest(stack, assets=[{"id": "driver", "url": unsigned}]),
+        "manifest": manifest(stack, assets=[{"id": "driver", "url": gone}]),
         "image": {"name": name, "imageType": "Docker", "computeResourceId": road.compute["id"]},
         "service": {"name": name, "computeResource": road.compute},
     }

@@ -176,9 +176,9 @@ def test_an_operation_that_is_held_up_says_where_and_why_and_when_to_look_again(
     answer = seen(api, stuck, held_up)
     operation = answer.json()
     assert (operation["state"], operation["operationType"]) == ("Running", "Image")
-    assert [step["name"] for step in operation["steps"]] == ["begin", "dependencies", "content", "publish"]
-    assert [step["state"] for step in operation["steps"]] == ["Succeeded", "Succeeded", "Running", "NotStarted"]
-    assert operation["percentComplete"] == 50
+    assert [step["name"] for step in operation["steps"]] == ["begin", "resolve", "dependencies", "content", "publish"]
+    assert [step["state"] for step in operation["steps"]] == ["Succeeded", "Succeeded", "Succeeded", "Running", "NotStarted"]
+    assert operation["percentComplete"] == 60
     content, publish = step_of(operation, "content"), step_of(operation, "publish")
     assert content["lastError"]["code"] == "SourceUnreachable"
     assert "slipway.invalid" in operation["waitingFor"]

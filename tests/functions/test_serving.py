@@ -6,7 +6,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.uploads import ECHO, Road, finished
+from tests.uploads import ECHO, Road, finished, upload
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +23,17 @@ def test_a_build_is_an_operation_and_its_log_can_be_read(api, road):
     log = httpx.get(image["imageBuildLogUri"]).text
     assert (operation["operationType"], operation["state"], image["creationState"]) == ("Image", "Succeeded", "Succeeded")
     assert image["imageLocation"].startswith("oci:")
-    assert "fetched the driver" in log
+    assert "the driver 'driver': http" in log
     assert "sig=" not in log
     assert api.get("images", params={"manifestId": image["manifest"]["id"]}).json()["value"][0]["id"] == image["id"]
+
+
+def test_a_blob_of_the_operators_own_needs_no_signature(api, stack, road):
+    unsigned = upload(stack.description, "driver.py", ECHO).partition("?")[0]
+    operation = finished(api, road.build(road.manifest(unsigned)))
+    assert operation["state"] == "Succeeded"
+    image = api.get(operation["resourceLocation"]).json()
+    assert unsigned in httpx.get(image["imageBuildLogUri"]).text
 
 
 def test_a_failed_build_says_why_and_where_the_log_is(api, road):

@@ -8,16 +8,25 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from shared.domain.accounts import Account
+from shared.domain.images import Layer
 from shared.domain.manifests import Asset, Manifest, RuntimeProperties, RuntimeType, TargetRuntime
 from shared.domain.models import Model
-from shared.domain.ports import ImageSource, PublishedImage
+from shared.domain.ports import DependencyLayers, ImageSource, PublishedImage
+from shared.image_settings import this_platform
+from shared.images.archives import Limits
 from shared.images.builder import BuilderSettings, LayeringImageBuilder
-from shared.images.layout import LayoutReader
+from shared.images.cache import LayerCache
+from shared.images.dependencies import Dependencies, DependencySettings
+from shared.images.fetch import Fetcher
+from shared.images.layout_reader import LayoutReader
+from shared.images.source_layers import SourceLayers
 from shared.registries.registries import Registries
-from shared.settings import this_platform
+from shared.storage.memory import MemoryKeep
 from tests.images.sources import Sources
+from tests.twins import ManualClock
 
 ACCOUNT = Account("Sub", "Group #1", "local")
+CLOCK = ManualClock()
 DRIVER = b"def init(): pass\ndef run(body): return body\n"
 ID = "01890000-0000-7000-8000-00000000000{}"
 
@@ -46,22 +55,22 @@ def runtime_folder(folder: Path) -> Path:
 def make_builder(
     folder: Path, sources: Sources, downloads: Path, registries: Registries | None = None, **settings: Any
 ) -> LayeringImageBuilder:
-    cache = folder / "cache"
-    cache.mkdir(parents=True)
-    (cache / "packages").symlink_to(downloads)
+    """A builder with a keep of its own; `settings` are those of the builder, its fetcher and its dependencies."""
+    scratch = folder / "scratch"
+    scratch.mkdir(parents=True)
+    (scratch / "packages").symlink_to(downloads)
+    keep = settings.pop("keep", None) or MemoryKeep(CLOCK)
+    fetcher = Fetcher(allow=(sources.origin,), most_bytes=settings.pop("most_bytes", 10**9))
+    runtime = settings.pop("runtime", None) or runtime_folder(folder)
+    of_dependencies = {name: settings.pop(name) for name in ("source_packages", "indexes") if name in settings}
+    builder_settings = BuilderSettings(**{"images": folder / "images", "platform": this_platform(), **settings})
+    dependencies = DependencySettings(builder_settings.platform, "3.13", scratch, runtime, **of_dependencies)
     return LayeringImageBuilder(
-        BuilderSettings(
-            **{
-                "images": folder / "images",
-                "cache": cache,
-                "runtime": settings.get("runtime") or runtime_folder(folder),
-                "platform": this_platform(),
-                "python": "3.13",
-                "fetch_allow": (sources.origin,),
-                **settings,
-            }
-        ),
+        builder_settings,
         registries or Registries({}, no_identity),
+        LayerCache(keep, CLOCK),
+        Dependencies(dependencies, fetcher, keep, CLOCK),
+        SourceLayers(fetcher, keep, Limits()),
     )
 
 
@@ -105,14 +114,35 @@ def source(
         target_runtime=TargetRuntime(runtime_type=RuntimeType.PYTHON, properties=properties),
         created_time=datetime(2026, 1, 1, tzinfo=UTC),
     )
-    return ImageSource(ACCOUNT, "digits", 1, manifest.but(**changes) if changes else manifest, tuple(made))
+    return ImageSource(
+        ACCOUNT, "digits", 1, manifest.but(**changes) if changes else manifest, tuple(made), operation_id=ID.format(8)
+    )
 
 
 async def built(builder: LayeringImageBuilder, image: ImageSource, log: Log | None = None) -> PublishedImage:
+    published, _ = await built_from(builder, image, log)
+    return published
+
+
+async def built_from(
+    builder: LayeringImageBuilder, image: ImageSource, log: Log | None = None
+) -> tuple[PublishedImage, ImageSource]:
+    """The image, as the workflow has it built, and the source with all that is known of it then."""
+    image, _, layers = await assembled(builder, image, log)
+    return await builder.publish(image, layers, log or Log()), image
+
+
+async def assembled(
+    builder: LayeringImageBuilder, image: ImageSource, log: Log | None = None
+) -> tuple[ImageSource, DependencyLayers, tuple[Layer, ...]]:
+    """All but published."""
     log = log or Log()
-    image = replace(image, base=await builder.base(image, log))
-    layers = (*await builder.dependency_layers(image, log), *(await builder.content_layers(image, log)).layers)
-    return await builder.publish(image, layers, log)
+    resolved = await builder.resolve(image, log)
+    image = replace(image, base=resolved.base, known={**resolved.contents, **image.known})
+    below = await builder.dependency_layers(image, log)
+    content = await builder.content_layers(image, log)
+    image = replace(image, known={**content.contents, **image.known})
+    return image, below, (*below.layers, *content.layers)
 
 
 async def unpacked(builder: LayeringImageBuilder, image: ImageSource, into: Path) -> Path:

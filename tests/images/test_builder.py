@@ -8,9 +8,24 @@ import pytest
 
 from shared.domain.errors import BuildFailed
 from shared.domain.manifests import Asset, RuntimeProperties, RuntimeType, TargetRuntime
+from shared.domain.models import Model
 from shared.images.builder import LayeringImageBuilder
-from shared.images.layout import LayoutReader
-from tests.images.making import DRIVER, ID, Log, built, make_builder, source, tar_gz, unpacked
+from shared.images.layout_reader import LayoutReader
+from tests.images.making import (
+    DRIVER,
+    ID,
+    Log,
+    assembled,
+    built,
+    built_from,
+    make_builder,
+    source,
+    tar_gz,
+    unpacked,
+)
+from tests.images.test_archives import zipped
+
+ZIP = zipped({"zipped/b": b"2"})
 
 
 @pytest.fixture
@@ -72,11 +87,21 @@ async def test_the_same_input_gives_the_same_digest_on_another_machine(sources, 
 
 async def test_a_second_build_comes_from_the_cache_without_the_index(builder, sources, monkeypatch):
     image = source(sources, requirements="six\n")
-    first, log = await built(builder, image), Log()
+    first, known = await built_from(builder, image)
+    log = Log()
     monkeypatch.setenv("UV_INDEX_URL", "http://127.0.0.1:1/none")
-    assert await built(builder, image, log) == first
-    assert "dependencies: installed" in log.text
-    assert log.text.count("from cache") == 3
+    assert await built(builder, known, log) == first
+    assert "packages: 2 layers, 2 from cache" in log.text
+    assert "new" not in log.text
+
+
+async def test_a_rebuild_is_of_the_packages_of_the_first_build_whatever_its_file_says_now(builder, sources):
+    image = source(sources, requirements="six==1.16.0\n")
+    first, known = await built_from(builder, image)
+    sources.put("requirements.txt", b"six==1.17.0\n")
+    assert await built(builder, known) == first
+    sources.remove("requirements.txt")
+    assert await built(builder, replace(known, no_cache=True)) == first
 
 
 async def test_without_the_cache_all_is_built_anew_and_comes_to_the_same(builder, sources):
@@ -84,26 +109,90 @@ async def test_without_the_cache_all_is_built_anew_and_comes_to_the_same(builder
     first, log = await built(builder, image), Log()
     assert await built(builder, replace(image, no_cache=True), log) == first
     assert "from cache" not in log.text
-    assert log.text.count("since noCache was asked for") == 4
+    assert log.text.count("since noCache was asked for") == 3
     assert "resolved 2 requirements" in log.text
 
 
 async def test_a_layer_says_what_it_was_made_under_and_why_it_was_not_there(builder, sources):
-    image = source(sources, models={"model.pkl": (b"w", False)})
-    first, again = [(await builder.content_layers(image, Log())).layers for _ in range(2)]
-    assert {layer.why_new for layer in first} == {"nothing is kept under its key"}
+    image, _, first = await assembled(builder, source(sources, models={"model.pkl": (b"w", False)}))
+    _, _, again = await assembled(builder, image)
+    assert {layer.why_new for layer in first} == {"nothing is known under its key"}
     assert {(layer.why_new, layer.cached) for layer in again} == {(None, True)}
     assert [layer.key for layer in again] == [layer.key for layer in first]
     assert len({layer.key for layer in first}) == len(first)
+
+
+async def test_each_package_is_a_layer_that_images_of_other_packages_share(builder, sources):
+    one, other = [
+        (await assembled(builder, source(sources, requirements=text)))[1].layers
+        for text in ("six==1.17.0\nidna==3.10\n", "six==1.17.0\ntoml==0.10.2\n")
+    ]
+    assert [layer.title for layer in one[1:]] == ["idna==3.10", "setuptools==80.10.2", "six==1.17.0"]
+    new = [layer.title for layer in other if not layer.cached]
+    assert new == ["toml==0.10.2"]
+
+
+async def test_packages_share_layers_when_there_are_more_than_layers(builder, sources, package_cache, tmp_path):
+    """As far as their names say so: another package changes one group."""
+    many = source(sources, requirements="six==1.17.0\nidna==3.10\ntoml==0.10.2\n")
+    image = replace(many, known=(await builder.resolve(many, Log())).contents)
+    assembly = builder._assembly(image, Log())
+    layers = await builder._dependencies.layers(image, assembly, most=2)
+    assert len(layers) == 3
+    assert sorted(", ".join(layer.title for layer in layers[1:]).split(", ")) == [
+        "idna==3.10",
+        "setuptools==80.10.2",
+        "six==1.17.0",
+        "toml==0.10.2",
+    ]
+
+
+async def test_an_image_is_made_of_what_was_kept_when_its_sources_are_gone(builder, sources):
+    models = {"model.pkl": (b"weights", False), "t.tar.gz": (tar_gz({"tree/a": b"1"}), True), "z.zip": (ZIP, True)}
+    image = source(sources, models=models, requirements="six==1.17.0\n")
+    first, known = await built_from(builder, image)
+    for path in ("model.pkl", "t.tar.gz", "z.zip", "driver.py", "requirements.txt"):
+        sources.remove(path)
+    for no_cache in (False, True):
+        log = Log()
+        assert await built(builder, replace(known, no_cache=no_cache), log) == first
+        assert log.text.count("What was kept of it is used.") == 4
+
+
+async def test_a_source_that_has_not_changed_is_not_fetched_again(builder, sources):
+    image = source(sources)
+    url = sources.put("model.pkl", b"weights" * 1000, tagged=True)
+    model = Model(
+        id=ID.format(7), name="m", version=1, url=url, mime_type="application/json", created_at=image.manifest.created_time
+    )
+    image = replace(image, models=(model,))
+    first, known = await built_from(builder, image)
+    for no_cache in (False, True):
+        assert await built(builder, replace(known, no_cache=no_cache)) == first
+    assert sources.served("model.pkl").sent == 7000
+
+
+async def test_a_file_of_a_size_nobody_tells_is_packed_when_all_of_it_has_come(
+    builder, sources, tmp_path
+):
+    image = source(sources, models={"model.pkl": (b"weights" * 500_000, False)})
+    sources.served("model.pkl").sized = False
+    app = await unpacked(builder, image, tmp_path / "root")
+    assert (app / "model.pkl").read_bytes() == b"weights" * 500_000
 
 
 async def test_the_same_bytes_under_another_name_do_not_change_another_image(sources, tmp_path, package_cache):
     builder = make_builder(tmp_path / "one", sources, package_cache)
     first = await built(builder, source(sources, models={"a/model.pkl": (b"same", False)}))
     fresh = make_builder(tmp_path / "two", sources, package_cache)
-    await built(fresh, source(sources, models={"b/model.pkl": (b"same", False)}))
-    again = await fresh.content_layers(source(sources, models={"a/model.pkl": (b"same", False)}), Log())
-    assert [layer.title for layer in again.layers][1] == "model a-model.pkl version 1"
+    image, _, _ = await assembled(fresh, source(sources, models={"b/model.pkl": (b"same", False)}))
+    mine = source(sources, models={"a/model.pkl": (b"same", False)})
+    *_, again = await assembled(fresh, replace(mine, known={key: image.known[key] for key in image.known}))
+    assert [layer.title for layer in again[1:]] == [
+        "model a-model.pkl version 1",
+        "model_config_map.json",
+        "the driver 'driver'",
+    ]
     assert first.digest
 
 
@@ -111,7 +200,7 @@ async def test_the_log_tells_what_was_fetched_installed_and_pushed_and_holds_no_
     log = Log()
     image = source(sources, models={"model.pkl": (b"w", False)}, requirements="six==1.17.0\n")
     await built(builder, image, log)
-    for said in ("fetched model model.pkl", "six==1.17.0", "resolved 2 requirements", "pushed oci:", "1 bytes"):
+    for said in ("model model.pkl version 1: http", "as model.pkl", "six==1.17.0", "resolved 2 requirements", "pushed oci:"):
         assert said in log.text
     assert "sig=" not in log.text
 
@@ -139,7 +228,7 @@ async def test_pure_packages_that_exist_as_source_only_are_built(builder, source
 )
 async def test_requirements_that_cannot_be_installed_say_what_to_change(builder, sources, requirements, code, said):
     with pytest.raises(BuildFailed) as failed:
-        await builder.dependency_layers(source(sources, requirements=requirements), Log())
+        await assembled(builder, source(sources, requirements=requirements))
     assert (failed.value.code, failed.value.retryable) == (code, False)
     assert said in failed.value.message
 
@@ -149,26 +238,26 @@ async def test_two_sources_of_one_name_are_refused_naming_both(builder, sources)
     with pytest.raises(
         BuildFailed, match=r"model b-model\.pkl version 1 and model a-model\.pkl version 1 both bring 'model\.pkl'"
     ):
-        await builder.content_layers(source(sources, models=models), Log())
+        await assembled(builder, source(sources, models=models))
 
 
 @pytest.mark.parametrize("order", [1, -1])
 async def test_a_file_where_another_needs_a_folder_is_refused(builder, sources, order):
     models = dict([("tree", (b"1", False)), ("t.tar.gz", (tar_gz({"tree/a": b"1"}), True))][::order])
     with pytest.raises(BuildFailed, match="both bring 'tree"):
-        await builder.content_layers(source(sources, models=models), Log())
+        await assembled(builder, source(sources, models=models))
 
 
 async def test_a_name_that_slipway_uses_itself_is_refused(builder, sources):
     with pytest.raises(BuildFailed, match="Slipway itself"):
-        await builder.content_layers(source(sources, models={"model_config_map.json": (b"1", False)}), Log())
+        await assembled(builder, source(sources, models={"model_config_map.json": (b"1", False)}))
 
 
 async def test_a_source_that_is_not_there_is_named_without_its_signature(builder, sources):
     image = source(sources, models={"model.pkl": (b"1", False)})
     sources.remove("model.pkl")
     with pytest.raises(BuildFailed, match=r"model\.pkl cannot be fetched: there is nothing there \(404\)") as failed:
-        await builder.content_layers(image, Log())
+        await assembled(builder, image)
     assert "sig=" not in failed.value.message
 
 
@@ -179,35 +268,27 @@ async def test_a_source_that_is_not_there_is_named_without_its_signature(builder
             {"target_runtime": TargetRuntime(runtime_type=RuntimeType.SPARK_PYTHON, properties=RuntimeProperties())},
             "RuntimeNotSupported",
         ),
-        (
-            {
-                "target_runtime": TargetRuntime(
-                    runtime_type=RuntimeType.PYTHON, properties=RuntimeProperties(conda_env_file="http://x/env.yml")
-                )
-            },
-            "CondaNotSupported",
-        ),
         ({"assets": (Asset(id="driver", url="http://x/driver.py", unpack=True),), "driver_program": "driver"}, "BadDriver"),
     ],
 )
 async def test_what_this_builder_cannot_build_it_says_before_it_fetches_anything(builder, sources, changes, code):
     with pytest.raises(BuildFailed) as failed:
-        await builder.dependency_layers(source(sources, changes=changes), Log())
+        await builder.resolve(source(sources, changes=changes), Log())
     assert failed.value.code == code
 
 
 async def test_a_source_that_is_not_what_it_was_when_first_fetched_is_refused_naming_it(builder, sources):
     image = source(sources, models={"model.pkl": (b"first", False)}, assets={"data.csv": (b"1,2", False)})
-    known = (await builder.content_layers(image, Log())).digests
-    assert len(known) == 3
+    known, *_ = await assembled(builder, image)
     sources.put("model.pkl", b"other")
-    with pytest.raises(BuildFailed) as refused:
-        await builder.content_layers(replace(image, known=known), Log())
-    assert refused.value.code == "SourceChanged"
-    assert "model model.pkl version 1" in refused.value.message
-    assert "SECRET" not in refused.value.message
+    for no_cache in (False, True):
+        with pytest.raises(BuildFailed) as refused:
+            await assembled(builder, replace(known, no_cache=no_cache))
+        assert refused.value.code == "SourceChanged"
+        assert "model model.pkl version 1" in refused.value.message
+        assert "SECRET" not in refused.value.message
     sources.put("model.pkl", b"first")
-    assert (await builder.content_layers(replace(image, known=known), Log())).digests == known
+    assert (await assembled(builder, known))[0].known == known.known
 
 
 async def test_a_tag_never_moves_to_another_image(builder, sources):

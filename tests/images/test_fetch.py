@@ -1,6 +1,7 @@
 """What is fetched, what is refused, and what both say."""
 
 import asyncio
+import base64
 import hashlib
 import ipaddress
 
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import BuildFailed
-from shared.images.fetch import Fetcher, public
+from shared.images.addresses import public
+from shared.images.fetch import Fetcher
 from tests.images.sources import Sources
 
 
@@ -19,17 +21,18 @@ def sources():
         yield serving
 
 
-async def refusal(url: str, into, *, allow: tuple[str, ...] = (), most_bytes: int = 1000) -> BuildFailed:
+async def refusal(url: str, *, allow: tuple[str, ...] = (), most_bytes: int = 1000) -> BuildFailed:
     with pytest.raises(BuildFailed) as failed:
-        await Fetcher(allow=allow, most_bytes=most_bytes, timeout_seconds=10).fetch(url, into)
+        await Fetcher(allow=allow, most_bytes=most_bytes, timeout_seconds=10).read(url, 1000)
     assert "SECRET" not in failed.value.message
     return failed.value
 
 
-async def test_a_source_is_fetched_with_its_digest(sources, tmp_path):
-    fetched = await Fetcher(allow=(sources.origin,), most_bytes=1000).fetch(sources.put("a", b"data"), tmp_path / "a")
-    assert (fetched.path.read_bytes(), fetched.size) == (b"data", 4)
-    assert fetched.digest == f"sha256:{hashlib.sha256(b'data').hexdigest()}"
+async def test_a_source_is_fetched_with_its_digest(sources):
+    async with Fetcher(allow=(sources.origin,), most_bytes=1000).opened(sources.put("a", b"data")) as transfer:
+        assert [chunk async for chunk in transfer.chunks()] == [b"data"]
+    assert (transfer.size, transfer.received) == (4, 4)
+    assert transfer.digest == f"sha256:{hashlib.sha256(b'data').hexdigest()}"
 
 
 @pytest.mark.parametrize(
@@ -48,35 +51,34 @@ async def test_a_source_is_fetched_with_its_digest(sources, tmp_path):
         "localhost",
     ],
 )
-async def test_no_spelling_of_a_private_host_is_fetched(sources, tmp_path, host):
+async def test_no_spelling_of_a_private_host_is_fetched(sources, host):
     sources.put("a", b"SECRET")
     port = sources.origin.partition(":")[2]
-    refused = await refusal(f"http://{host}:{port}/a?sig=SECRET", tmp_path / "a")
+    refused = await refusal(f"http://{host}:{port}/a?sig=SECRET")
     assert (refused.code, refused.retryable) == ("SourceUnreachable", False)
-    assert not (tmp_path / "a").exists()
 
 
-async def test_a_redirect_from_an_allowed_host_to_a_private_one_is_refused(sources, tmp_path):
+async def test_a_redirect_from_an_allowed_host_to_a_private_one_is_refused(sources):
     with Sources() as private:
         private.put("a", b"SECRET")
         url = sources.put("moved", b"", status=302, location=private.url("a"))
-        refused = await refusal(url, tmp_path / "a", allow=(sources.origin,))
+        refused = await refusal(url, allow=(sources.origin,))
     assert "127.0.0.1 is no public address" in refused.message
 
 
 @pytest.mark.parametrize("location", ["", "file:///etc/passwd", "http://[::1", "http://[bad]/", "http://x:port/"])
-async def test_a_redirect_to_no_url_is_refused(sources, tmp_path, location):
+async def test_a_redirect_to_no_url_is_refused(sources, location):
     url = sources.put("moved", b"", status=302, location=location)
-    assert not (await refusal(url, tmp_path / "a", allow=(sources.origin,))).retryable
+    assert not (await refusal(url, allow=(sources.origin,))).retryable
 
 
-async def test_redirects_that_do_not_end_are_refused(sources, tmp_path):
+async def test_redirects_that_do_not_end_are_refused(sources):
     url = sources.put("round", b"", status=302, location="round")
-    assert "more than 5 times" in (await refusal(url, tmp_path / "a", allow=(sources.origin,))).message
+    assert "more than 5 times" in (await refusal(url, allow=(sources.origin,))).message
 
 
-async def test_what_is_too_large_is_refused(sources, tmp_path):
-    refused = await refusal(sources.put("a", b"x" * 1001), tmp_path / "a", allow=(sources.origin,))
+async def test_what_is_too_large_is_refused(sources):
+    refused = await refusal(sources.put("a", b"x" * 1001), allow=(sources.origin,))
     assert "more than 1000 bytes" in refused.message
 
 
@@ -89,18 +91,18 @@ async def test_what_is_too_large_is_refused(sources, tmp_path):
         (429, "answers 429", True),
     ],
 )
-async def test_what_a_server_refuses_says_what_to_change(sources, tmp_path, status, said, retryable):
+async def test_what_a_server_refuses_says_what_to_change(sources, status, said, retryable):
     url = sources.put("a", b"SECRET", status=status)
-    refused = await refusal(url, tmp_path / "a", allow=(sources.origin,))
+    refused = await refusal(url, allow=(sources.origin,))
     assert (said in refused.message, refused.retryable) == (True, retryable)
 
 
-async def test_a_server_that_is_away_is_worth_another_try(tmp_path):
+async def test_a_server_that_is_away_is_worth_another_try():
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
     server.close()
     await server.wait_closed()
-    assert (await refusal(f"http://{host}:{port}/a", tmp_path / "a", allow=(f"{host}:{port}",))).retryable
+    assert (await refusal(f"http://{host}:{port}/a", allow=(f"{host}:{port}",))).retryable
 
 
 @pytest.mark.parametrize(
@@ -129,3 +131,85 @@ def test_an_address_that_leads_inside_is_not_public(address):
 @given(st.ip_addresses(v=4))
 def test_a_mapped_address_is_as_public_as_the_one_in_it(address):
     assert public(ipaddress.IPv6Address(f"::ffff:{address}")) == public(address)
+
+
+CONTENT = bytes(range(256)) * 20_000
+
+
+async def fetched(sources: Sources, url: str, etag: str = "") -> bytes:
+    async with Fetcher(allow=(sources.origin,), most_bytes=10**8).opened(url, etag) as transfer:
+        return b"".join([chunk async for chunk in transfer.chunks()])
+
+
+@pytest.mark.parametrize("tagged", [True, False])
+async def test_a_transfer_that_breaks_is_resumed(sources, tagged):
+    url = sources.put("a", CONTENT, tagged=tagged, breaks_after=[0, 1_000_000, 2_500_000])
+    assert await fetched(sources, url) == CONTENT
+    assert sources.served("a").asked == 4
+    assert (sources.served("a").sent <= len(CONTENT) + 1) == tagged  # with ranges nothing is sent twice
+
+
+async def test_a_transfer_that_breaks_again_and_again_without_a_byte_is_an_outage(sources):
+    url = sources.put("a", CONTENT, tagged=True, breaks_after=[0] * 30)
+    with pytest.raises(BuildFailed, match="cannot be reached") as failed:
+        await fetched(sources, url)
+    assert failed.value.retryable
+
+
+@pytest.mark.parametrize("tagged", [True, False])
+async def test_a_source_that_changes_under_way_is_refused(sources, tagged):
+    url = sources.put("a", CONTENT, tagged=tagged, breaks_after=[3_000_000])
+
+    async def change_under_way() -> None:
+        async with Fetcher(allow=(sources.origin,), most_bytes=10**8).opened(url) as transfer:
+            async for _ in transfer.chunks():
+                sources.served("a").content = b"other" + CONTENT[5:]
+
+    with pytest.raises(BuildFailed, match="changed while it was fetched") as refused:
+        await change_under_way()
+    assert (refused.value.code, refused.value.retryable) == ("SourceChanged", False)
+    assert "SECRET" not in refused.value.message
+
+
+async def test_what_does_not_fit_its_content_md5_is_refused(sources):
+    right = base64.b64encode(hashlib.md5(CONTENT).digest()).decode()
+    assert await fetched(sources, sources.put("a", CONTENT, headers={"Content-MD5": right})) == CONTENT
+    with pytest.raises(BuildFailed, match="Content-MD5"):
+        await fetched(sources, sources.put("a", CONTENT[:-1], headers={"Content-MD5": right}))
+
+
+async def test_what_has_not_changed_is_not_sent_again(sources):
+    url = sources.put("a", CONTENT, tagged=True)
+    async with Fetcher(allow=(sources.origin,), most_bytes=10**8).opened(url, sources.served("a").etag) as transfer:
+        assert transfer.unchanged
+    assert sources.served("a").sent == 0
+
+
+async def test_a_weak_tag_is_none(sources):
+    url = sources.put("a", CONTENT, headers={"ETag": 'W/"1"'})
+    async with Fetcher(allow=(sources.origin,), most_bytes=10**8).opened(url) as transfer:
+        assert transfer.etag == ""
+
+
+@pytest.mark.parametrize(("host", "taken"), [("127.0.0.1", True), ("*.0.0.1", True), ("*.example.org", False)])
+async def test_where_hosts_are_named_there_are_no_others(sources, host, taken):
+    fetcher = Fetcher(allow=(sources.origin,), hosts=(host,), most_bytes=1000)
+    reading = fetcher.read(sources.put("a", b"data"), 1000)
+    if taken:
+        assert await reading == b"data"
+        return
+    with pytest.raises(BuildFailed, match="its host is not in SLIPWAY_FETCH_HOSTS"):
+        await reading
+
+
+async def test_a_blob_of_the_operator_is_called_with_a_signature_that_no_error_shows(sources):
+    async def sign(url: str) -> str:
+        return f"{url}?sig=SECRET"
+
+    fetcher = Fetcher(allow=(sources.origin,), sign=sign, most_bytes=1000)
+    bare = sources.put("a", b"data").partition("?")[0]
+    assert await fetcher.read(bare, 1000) == b"data"
+    sources.put("a", b"", status=403)
+    with pytest.raises(BuildFailed) as refused:
+        await fetcher.read(bare, 1000)
+    assert "SECRET" not in refused.value.message

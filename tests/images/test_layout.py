@@ -6,13 +6,17 @@ import json
 import tarfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from shared.domain.errors import BuildFailed, Unavailable
+from shared.images.artifacts import artifact
+from shared.images.compression import METHODS, Compression
 from shared.images.layers import Entry, bytes_entry, write_layer
-from shared.images.layout import ImageLayout, LayoutReader, location_of
+from shared.images.layout import ImageLayout, location_of
+from shared.images.layout_reader import LayoutReader
 
 
 def digest(content: bytes) -> str:
@@ -33,11 +37,9 @@ class MeetingLayout(ImageLayout):
 
 
 def test_two_writers_of_one_blob_leave_one_file(tmp_path):
-    kept = tmp_path / "kept"
-    kept.write_bytes(b"layer")
     layout = MeetingLayout(tmp_path / "layout")
     with ThreadPoolExecutor(2) as writers:
-        list(writers.map(lambda _: layout.put_file(digest(b"layer"), kept), range(2)))
+        list(writers.map(lambda _: layout.put_bytes(b"layer"), range(2)))
     assert [file.read_bytes() for file in (tmp_path / "layout" / "blobs" / "sha256").iterdir()] == [b"layer"]
 
 
@@ -55,38 +57,79 @@ def test_a_tag_is_taken_twice_by_the_same_image_only(tmp_path):
         layout.put_manifest(b"other", "digits:1")
 
 
-def published(folder: Path, *blobs: Path) -> tuple[str, str]:
+def published(folder: Path, *blobs: bytes, compression: Compression = Compression.GZIP) -> tuple[str, str]:
     layout = ImageLayout(folder)
-    layers = [{"digest": digest(blob.read_bytes())} for blob in blobs]
-    for blob in blobs:
-        layout.put_file(digest(blob.read_bytes()), blob)
+    layers = [{"digest": layout.put_bytes(blob), "mediaType": METHODS[compression].media_type} for blob in blobs]
     manifest = json.dumps({"layers": layers}).encode()
     return location_of(folder, "digits:1"), layout.put_manifest(manifest, "digits:1")
 
 
-def test_an_image_is_unpacked_whole_and_again_harmlessly(tmp_path):
-    write_layer([bytes_entry("a/b", b"1"), Entry("a/empty")], tmp_path / "layer", "x")
-    image = published(tmp_path / "layout", tmp_path / "layer")
+def layer(*entries: Entry, compression: Compression = Compression.GZIP) -> bytes:
+    packed = io.BytesIO()
+    write_layer(entries, packed, "x", compression)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize("compression", Compression)
+def test_an_image_is_unpacked_whole_and_again_harmlessly(tmp_path, compression):
+    big = bytes(3_000_000)
+    packed = layer(bytes_entry("a/b", big), Entry("a/empty"), Entry("c/link", link="../a/b"), compression=compression)
+    image = published(tmp_path / "layout", packed, compression=compression)
     for _ in range(2):
         LayoutReader().unpack(*image, tmp_path / "root")
-    assert ((tmp_path / "root/a/b").read_bytes(), (tmp_path / "root/a/empty").is_dir()) == (b"1", True)
+    assert ((tmp_path / "root/a/b").read_bytes(), (tmp_path / "root/a/empty").is_dir()) == (big, True)
+    assert (tmp_path / "root/c/link").readlink() == Path("../a/b")
+
+
+def test_a_file_takes_the_place_of_a_link_of_a_layer_below(tmp_path):
+    image = published(
+        tmp_path / "layout", layer(bytes_entry("a", b"1"), Entry("link", link="a")), layer(bytes_entry("link", b"2"))
+    )
+    LayoutReader().unpack(*image, tmp_path / "root")
+    assert ((tmp_path / "root/a").read_bytes(), (tmp_path / "root/link").read_bytes()) == (b"1", b"2")
 
 
 def test_unpackers_at_once_all_find_the_image(tmp_path):
-    write_layer([bytes_entry(f"a/{number}", b"1") for number in range(200)], tmp_path / "layer", "x")
-    image = published(tmp_path / "layout", tmp_path / "layer")
+    image = published(tmp_path / "layout", layer(*(bytes_entry(f"a/{number}", b"1") for number in range(200))))
     with ThreadPoolExecutor(8) as readers:
         list(readers.map(lambda _: LayoutReader().unpack(*image, tmp_path / "root"), range(8)))
     assert len(list((tmp_path / "root" / "a").iterdir())) == 200
     assert not list(tmp_path.glob(".root.*"))
 
 
+def test_what_is_said_about_an_image_is_listed_until_no_tag_has_it(tmp_path):
+    layout, created = ImageLayout(tmp_path), datetime(2026, 1, 1, tzinfo=UTC)
+    image = b'{"layers": []}'
+    about = artifact(image, "application/x", "text/plain", b"it is fine", created)
+
+    def listed() -> list[str]:
+        return [entry["digest"] for entry in json.loads((tmp_path / "index.json").read_text())["manifests"]]
+
+    for tag in ("digits:1", "digits:2", "digits:1"):
+        layout.put_artifact(about)
+        layout.put_manifest(image, tag)
+    assert sorted(listed()) == sorted([about.descriptor["digest"], digest(image), digest(image)])
+    layout.remove_tag("digits:1", digest(image))
+    assert sorted(listed()) == sorted([about.descriptor["digest"], digest(image)])
+    layout.remove_tag("digits:2", digest(image))
+    assert listed() == []
+
+
+@pytest.mark.parametrize("link", ["/etc/passwd", "../../out", "a/../../../out"])
+def test_a_link_that_leads_outside_is_not_unpacked(tmp_path, link):
+    image = published(tmp_path / "layout", layer(Entry("a/link", link=link)))
+    with pytest.raises(Unavailable, match="which no layer of ours does"):
+        LayoutReader().unpack(*image, tmp_path / "root")
+    assert not (tmp_path / "root").exists()
+
+
 @pytest.mark.parametrize("name", ["../out", "/out", "a/../../out"])
 def test_a_layer_that_was_tampered_with_is_not_unpacked(tmp_path, name):
-    with tarfile.open(tmp_path / "layer", "w:gz") as archive:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
         info = tarfile.TarInfo(name)
         info.size = 1
         archive.addfile(info, io.BytesIO(b"x"))
     with pytest.raises(Unavailable, match="which no layer of ours does"):
-        LayoutReader().unpack(*published(tmp_path / "layout", tmp_path / "layer"), tmp_path / "root")
+        LayoutReader().unpack(*published(tmp_path / "layout", packed.getvalue()), tmp_path / "root")
     assert not (tmp_path / "root").exists()

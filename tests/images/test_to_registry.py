@@ -17,12 +17,12 @@ import pytest
 from local.azurite.server import free_ports
 from shared.domain.errors import BuildFailed
 from shared.domain.manifests import RuntimeType
+from shared.image_settings import this_platform
 from shared.images.builder import LayeringImageBuilder
 from shared.registries.registries import Registries
-from shared.settings import this_platform
 from tests.conftest import REPOSITORY
 from tests.images.bases import PATH, push_base, python_layer, small_layer
-from tests.images.making import Log, built, make_builder, no_identity, source, tar_gz
+from tests.images.making import Log, assembled, built, built_from, make_builder, no_identity, source, tar_gz
 from tests.registries.running import judge, registry
 
 
@@ -105,11 +105,20 @@ async def test_a_base_in_the_same_registry_is_mounted_and_one_elsewhere_is_copie
 
 
 async def test_a_build_of_what_is_there_sends_nothing(make, host, sources):
-    builder, image, log = make(host, f"{host}/base/python:1"), small(sources), Log()
-    first = await built(builder, image)
-    assert await built(builder, replace(image), log) == first
+    builder, log = make(host, f"{host}/base/python:1"), Log()
+    first, known = await built_from(builder, small(sources))
+    assert await built(builder, known, log) == first
     assert "1 there" in log.text
-    assert log.text.count("sent 0 of") == 2
+    assert "new" not in log.text
+
+
+async def test_layers_are_mounted_from_the_image_that_they_were_made_for(make, host, sources):
+    builder = make(host, f"{host}/base/python:1")
+    first, known = await built_from(builder, small(sources))
+    log = Log()
+    other = await built(builder, replace(known, name="other"), log)
+    assert other.digest == first.digest
+    assert "new" not in log.text
 
 
 async def test_a_layout_on_disk_stands_on_a_base_too(make, host, sources, tmp_path):
@@ -136,14 +145,15 @@ async def test_a_base_for_other_platforms_is_refused_naming_them(make, host, sou
 
 
 async def test_a_tag_never_moves_and_is_gone_when_the_build_is_undone(make, host, sources):
-    builder, image = make(host, f"{host}/base/python:1"), small(sources)
-    published = await built(builder, image)
+    builder = make(host, f"{host}/base/python:1")
+    image, _, made = await assembled(builder, small(sources))
+    published = await builder.publish(image, made, Log())
     with pytest.raises(BuildFailed) as refused:
         await built(builder, source(sources))
     assert refused.value.code == "TagTaken"
     assert inspected(published.location)["Digest"] == published.digest
-    await builder.ensure_unpublished(image, Log())
-    await builder.ensure_unpublished(image, Log())
+    for layers in ((), made, made):
+        await builder.ensure_unpublished(image, layers, Log())
     assert tag_status(published.location) == 404
 
 

@@ -1,7 +1,10 @@
+from datetime import timedelta
+
 import pytest
 
 from shared.domain.errors import BuildFailed, InvalidRequest, Unavailable
 from shared.domain.operations import State
+from shared.domain.ports import NotYet
 from tests.twins import ACCOUNT, World
 
 
@@ -14,7 +17,7 @@ async def test_a_build_ends_with_an_image_that_says_where_it_is():
     assert (await world.operation(operation)).state is State.SUCCEEDED
     assert (image.creation_state, image.image_location) == (State.SUCCEEDED, "oci:/images:digits:1")
     assert image.image_digest
-    assert [layer.title for layer in image.layers] == ["dependencies", "digits"]
+    assert [layer.title for layer in image.layers] == ["dependencies", "map", "digits"]
     service = await world.services.get(ACCOUNT, await world.serving(image.id))
     assert service.image.id == image.id
     assert service.image.layers is None
@@ -102,3 +105,29 @@ async def test_a_failed_image_is_not_served():
     image_id = await world.built()
     with pytest.raises(InvalidRequest, match=r"imageId: got .* Failed; accepts one that is Succeeded"):
         await world.creating(image_id)
+
+
+async def test_a_builder_that_works_elsewhere_is_asked_again_with_what_it_left():
+    world = World()
+    world.builder.not_yet = [NotYet(timedelta(seconds=5), "run 7", {"offset": 12}), NotYet(timedelta(seconds=9), "run 7")]
+    operation = await world.building(await world.manifest())
+    began = world.clock.now()
+    await world.engine.run(ACCOUNT, operation.id)
+    assert (await world.operation(operation)).waiting_for == "run 7"
+    await world.settle()
+    assert (await world.operation(operation)).state is State.SUCCEEDED
+    assert (world.clock.now() - began).total_seconds() >= 14
+    assert [dict(source.left) for source in world.builder.given] == [{}, {"offset": 12}, {}]
+    assert {source.operation_id for source in world.builder.given} == {operation.id}
+
+
+async def test_what_was_decided_for_a_manifest_is_what_its_next_image_is_made_of():
+    world = World()
+    model = await world.model()
+    manifest = await world.manifest(model)
+    for _ in range(2):
+        await world.building(manifest)
+        await world.settle()
+    first, again = world.builder.given
+    assert first.known.keys() == {f"{manifest.id}/pip.lock"}
+    assert again.known.keys() == {f"{manifest.id}/pip.lock", f"{model.id}/0"}

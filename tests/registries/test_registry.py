@@ -30,7 +30,11 @@ async def once(content: bytes) -> AsyncIterator[bytes]:
 
 
 async def put(repository: Repository, content: bytes) -> str:
-    await repository.upload(digest_of(content), lambda: once(content))
+    await repository.upload_stream(once(content), known(content))
+    return digest_of(content)
+
+
+async def known(content: bytes) -> str:
     return digest_of(content)
 
 
@@ -102,8 +106,15 @@ async def test_a_blob_is_there_once_it_was_sent(repository):
 
 async def test_a_blob_that_is_not_what_it_says_is_refused(repository):
     with pytest.raises(BuildFailed):
-        await repository.upload(digest_of(b"other"), lambda: once(b"this"))
+        await repository.upload(digest_of(b"other"), b"this")
+    with pytest.raises(BuildFailed):
+        await repository.upload_stream(once(b"this"), known(b"other"))
     assert not await repository.has_blob(digest_of(b"other"))
+
+
+async def test_a_small_blob_goes_in_one_piece(repository):
+    await repository.upload(digest_of(b"small"), b"small")
+    assert await read(repository, digest_of(b"small")) == b"small"
 
 
 async def test_a_blob_is_mounted_from_another_repository_without_being_sent(opened, repository):

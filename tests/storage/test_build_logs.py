@@ -9,7 +9,8 @@ import pytest
 
 from shared.domain.accounts import Account
 from shared.domain.ports import BuildLogs
-from shared.storage.blobs import BlobBuildLogs
+from shared.storage.blobs import BlobAccount
+from shared.storage.build_logs import BlobBuildLogs
 from shared.storage.connection import StorageConnection
 from shared.storage.memory import MemoryBuildLogs
 from tests.waiting import until
@@ -19,9 +20,9 @@ ACCOUNT = Account("Sub", "Group #1", "local")
 
 @pytest.fixture
 async def blobs(azurite) -> AsyncIterator[BlobBuildLogs]:
-    made = BlobBuildLogs(StorageConnection.from_settings({"AzureWebJobsStorage": azurite.connection_string}))
-    yield made
-    await made.close()
+    account = BlobAccount(StorageConnection.from_settings({"AzureWebJobsStorage": azurite.connection_string}))
+    yield BlobBuildLogs(account)
+    await account.close()
 
 
 @pytest.fixture(params=["twin", "blobs"])

@@ -10,7 +10,8 @@ from aiohttp import web
 from shared.domain.accounts import Account
 from shared.domain.documents import Claim
 from shared.domain.errors import ServiceError, Throttled, TooLarge, Unavailable
-from shared.storage.blobs import BlobBuildLogs
+from shared.storage.blobs import BlobAccount
+from shared.storage.build_logs import BlobBuildLogs
 from shared.storage.connection import StorageConnection
 from shared.storage.queues import WAKE_UPS, QueueSender
 from shared.storage.tables import TableStore
@@ -101,10 +102,11 @@ async def test_a_refused_wake_up_names_the_identity(storage):
 
 async def test_a_log_that_cannot_be_written_does_not_stop_the_build_and_an_operator_is_told(storage, caplog):
     storage.status = 403
-    logs = BlobBuildLogs(storage.connection)
+    account = BlobAccount(storage.connection)
+    logs = BlobBuildLogs(account)
     async with logs.writing(ACCOUNT, str(uuid4())) as log:
         log.line("installed")
-    await logs.close()
+    await account.close()
     assert "refused this app's identity with 403" in caplog.text
 
 

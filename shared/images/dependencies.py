@@ -1,0 +1,257 @@
+"""What lies below models and driver: a conda environment, the scoring server, and packages, each a layer of its own.
+
+Packages are decided on once for a manifest, and locked with hashes; its rebuilds are made of exactly those.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from shared.domain.errors import Unavailable
+from shared.domain.images import Layer
+from shared.domain.ports import BuildLog, Clock, Content, ImageSource, Keep, content_key
+from shared.images.assembly import Assembly, Made, summary
+from shared.images.cache import layer_key
+from shared.images.conda import CONDA, CondaInstaller, conda_entries
+from shared.images.conda_environment import CondaEnvironment, parse_environment
+from shared.images.distributions import LockedPackage, locked, overlaps, split
+from shared.images.fetch import Fetcher
+from shared.images.image_config import DEPENDENCIES, RUNTIME
+from shared.images.installed import installed_entries
+from shared.images.layers import Entry, file_entry
+from shared.images.packages import INSTALLER, PackageInstaller
+from shared.images.requirements import parse_requirements
+from shared.images.source_layers import kept_name
+
+PIP_LOCK, CONDA_LOCK = "pip.lock", "conda.lock"
+LOCKS = "locks/"
+_MOST_PACKAGE_LAYERS = 60
+_LOCK_LASTS = timedelta(hours=1)
+_LARGEST_FILE = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class DependencySettings:
+    """What packages are installed for, where they come from, and the folder on this machine that may be worked in."""
+
+    platform: str
+    python: str
+    scratch: Path
+    runtime: Path
+    indexes: tuple[str, ...] = ()
+    source_packages: bool = True
+    conda_channels: tuple[str, ...] = ("conda-forge",)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Packages that share a layer."""
+
+    packages: tuple[LockedPackage, ...]
+
+    @property
+    def title(self) -> str:
+        return ", ".join(map(str, self.packages))
+
+
+class Dependencies:
+    """Decides on them, and makes their layers."""
+
+    def __init__(self, settings: DependencySettings, fetcher: Fetcher, keep: Keep, clock: Clock) -> None:
+        self._settings = settings
+        self._fetcher = fetcher
+        self._keep = keep
+        self._clock = clock
+        downloads = settings.scratch / "packages"
+        self._pip = PackageInstaller(
+            settings.platform, settings.python, downloads, settings.source_packages, settings.indexes
+        )
+        self._conda = CondaInstaller(settings.platform, settings.python, settings.scratch / "conda")
+
+    async def resolve(self, source: ImageSource, log: BuildLog) -> Mapping[str, Content]:
+        """The locks of its packages, kept, by `content_key`. Raises BuildFailed for what cannot be installed."""
+        properties = source.manifest.target_runtime.properties
+        wanted = properties.pip_requirements or properties.conda_env_file
+        keys = {name: content_key(source.manifest.id, name) for name in (PIP_LOCK, CONDA_LOCK)}
+        if not wanted or keys[PIP_LOCK] in source.known:
+            return {}
+        environment = await self._environment(properties.conda_env_file, log)
+        lines = [*await self._requirements(properties.pip_requirements, log), *self._parsed(environment.pip)]
+        conda = self._lock_conda(environment) if environment.specs else _nothing()
+        pip = self._lock_pip(tuple(dict.fromkeys(lines)), source, log) if lines else _nothing()
+        locks = {CONDA_LOCK: await conda, PIP_LOCK: await pip}
+        return {keys[name]: Content(await self._kept(lock)) for name, lock in locks.items()}
+
+    async def requirements(self, source: ImageSource, log: BuildLog) -> tuple[str, ...]:
+        """The lines of its requirements file, checked. Raises BuildFailed."""
+        return await self._requirements(source.manifest.target_runtime.properties.pip_requirements, log)
+
+    async def lock(self, source: ImageSource, name: str) -> str:
+        """A lock that was decided on, empty when there is nothing to install. Raises Unavailable."""
+        known = source.known.get(content_key(source.manifest.id, name))
+        if known is None:
+            return ""
+        text = await self._keep.get(kept_name(known.digest))
+        if text is None:
+            raise Unavailable(f"The {name} of manifest {source.manifest.id} is not kept any more.", code="NotKept")
+        return text.decode()
+
+    async def layers(self, source: ImageSource, assembly: Assembly, *, most: int) -> list[Layer]:
+        """The layers of conda's packages, the scoring server and pip's packages; of the latter `most` at most."""
+        conda, pip = await self.lock(source, CONDA_LOCK), await self.lock(source, PIP_LOCK)
+        made = [*(await self._conda_layer(conda, assembly)).layers] if conda else []
+        made += (await self._runtime_layer(assembly)).layers
+        if pip:
+            made += (await self._package_layers(locked(pip), assembly, min(most, _MOST_PACKAGE_LAYERS))).layers
+        return made
+
+    async def _environment(self, url: str | None, log: BuildLog) -> CondaEnvironment:
+        if url is None:
+            return CondaEnvironment((), (), b"")
+        content = await self._fetcher.read(url, _LARGEST_FILE)
+        log.line(f"fetched the conda environment: {len(content)} bytes")
+        return parse_environment(content, self._settings.conda_channels, self._settings.python)
+
+    async def _requirements(self, url: str | None, log: BuildLog) -> tuple[str, ...]:
+        if url is None:
+            return ()
+        content = await self._fetcher.read(url, _LARGEST_FILE)
+        log.line(f"fetched the requirements file: {len(content)} bytes")
+        return self._parsed(content)
+
+    def _parsed(self, content: bytes) -> tuple[str, ...]:
+        return parse_requirements(content, self._settings.indexes)
+
+    async def _lock_conda(self, environment: CondaEnvironment) -> str:
+        return await asyncio.to_thread(self._conda.lock, environment)
+
+    async def _lock_pip(self, lines: tuple[str, ...], source: ImageSource, log: BuildLog) -> str:
+        """Those requirements, resolved; as they were resolved for another manifest, when that was within the hour."""
+        now = self._clock.now()
+        key = f"{LOCKS}{layer_key(INSTALLER, self._settings.platform, self._settings.python, *lines)}.json"
+        before = None if source.no_cache else await self._keep.get(key)
+        if before and (known := json.loads(before)) and now - datetime.fromisoformat(known["at"]) < _LOCK_LASTS:
+            log.line(f"{len(lines)} requirements, as they were resolved at {known['at']}")
+            return str(known["lock"])
+        lock = await asyncio.to_thread(self._pip.lock, lines)
+        await self._keep.put(key, json.dumps({"at": now.isoformat(), "lock": lock}).encode())
+        log.line(f"resolved {len(lines)} requirements in {(self._clock.now() - now).total_seconds():.2f} s")
+        return lock
+
+    async def _kept(self, lock: str) -> str:
+        digest = f"sha256:{hashlib.sha256(lock.encode()).hexdigest()}"
+        await self._keep.put(kept_name(digest), lock.encode())
+        return digest
+
+    async def _runtime_layer(self, assembly: Assembly) -> Made:
+        runtime = self._settings.runtime
+        lock = (runtime / "requirements.txt").read_text()
+        files = sorted(runtime.rglob("*.py"))
+        key = self._key(assembly, "runtime", lock, *(f"{file.relative_to(runtime)}={file.read_text()}" for file in files))
+
+        def entries() -> Iterator[Entry]:
+            for file in files:
+                yield file_entry(f"{RUNTIME}/{file.relative_to(runtime).as_posix()}", file)
+            with self._tree() as tree:
+                self._pip.install(lock, tree)
+                yield from installed_entries(tree, f"{RUNTIME}/lib")
+
+        return await assembly.found(key) or await assembly.made(key, "scoring server", entries)
+
+    async def _conda_layer(self, lock: str, assembly: Assembly) -> Made:
+        key = self._key(assembly, "conda", lock)
+
+        def entries() -> Iterator[Entry]:
+            with self._tree() as tree:
+                self._conda.install(lock, tree)
+                yield from conda_entries(tree, CONDA)
+
+        made = await assembly.found(key) or await assembly.made(key, "conda environment", entries)
+        assembly.log.line(f"conda environment: {summary(made.layers)}")
+        return made
+
+    async def _package_layers(self, packages: Sequence[LockedPackage], assembly: Assembly, most: int) -> Made:
+        """All packages' layers, known together under the lock, and each by itself for every other lock it is in."""
+        assembly.log.line(f"packages: {' '.join(f'{package.name}=={package.version}' for package in packages)}")
+        key = self._key(assembly, "packages", str(most), *(package.text for package in packages))
+        made = await assembly.found(key)
+        if made is None:
+            groups = _grouped(packages, most)
+            made = await assembly.known_as(key, await self._made_of(groups, assembly))
+        assembly.log.line(f"packages: {len(made.layers)} layers, {summary(made.layers)}")
+        return made
+
+    async def _made_of(self, groups: Sequence[_Group], assembly: Assembly) -> Made:
+        keys = [self._key(assembly, "package", *(package.text for package in group.packages)) for group in groups]
+        found = await asyncio.gather(*(assembly.found(key, group.title) for key, group in zip(keys, groups, strict=True)))
+        missing = [(key, group) for key, group, made in zip(keys, groups, found, strict=True) if made is None]
+        new = await self._installed(missing, assembly) if missing else {}
+        layers = [layer for key, made in zip(keys, found, strict=True) for layer in (made or new[key]).layers]
+        return Made(tuple(layers))
+
+    async def _installed(self, missing: Sequence[tuple[str, _Group]], assembly: Assembly) -> Mapping[str, Made]:
+        """The groups' layers, of one installation."""
+        with self._tree() as tree:
+            packages = [package for _, group in missing for package in group.packages]
+            owned = await asyncio.to_thread(self._install, packages, tree)
+
+            def entries(group: _Group) -> Callable[[], Iterator[Entry]]:
+                owns = [owned[package.name] for package in group.packages]
+                return lambda: _sorted(
+                    entry for tree, files in owns for entry in installed_entries(tree, DEPENDENCIES, files)
+                )
+
+            made = await asyncio.gather(*(assembly.made(key, group.title, entries(group)) for key, group in missing))
+        return {key: one for (key, _), one in zip(missing, made, strict=True)}
+
+    def _install(self, packages: Sequence[LockedPackage], tree: Path) -> Mapping[str, tuple[Path, tuple[Path, ...]]]:
+        """The packages below `tree`: where each is, and its files. Those that claim the same file are installed apart."""
+        self._pip.install("".join(package.text for package in packages), tree / "all")
+        owned = {name: (tree / "all", files) for name, files in split(tree / "all").items()}
+        sharing = {
+            name for names in overlaps({name: files for name, (_, files) in owned.items()}).values() for name in names
+        }
+        for package in packages:
+            if package.name in sharing:
+                self._pip.install(package.text, tree / package.name)
+                owned[package.name] = (tree / package.name, split(tree / package.name)[package.name])
+        return owned
+
+    def _key(self, assembly: Assembly, *parts: str) -> str:
+        return layer_key(assembly.format, INSTALLER, self._settings.platform, self._settings.python, *parts)
+
+    @contextmanager
+    def _tree(self) -> Iterator[Path]:
+        """A folder for one installation; gone afterwards."""
+        self._settings.scratch.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=self._settings.scratch, prefix="install-") as folder:
+            yield Path(folder)
+
+
+async def _nothing() -> str:
+    return ""
+
+
+def _grouped(packages: Sequence[LockedPackage], most: int) -> list[_Group]:
+    """One package each, as long as there are not too many; else those together whose names say so, whatever else there is."""
+    if len(packages) <= most:
+        return [_Group((package,)) for package in packages]
+    groups: defaultdict[int, list[LockedPackage]] = defaultdict(list)
+    for package in packages:
+        groups[int(hashlib.sha256(package.name.encode()).hexdigest(), 16) % most].append(package)
+    return [_Group(tuple(group)) for _, group in sorted(groups.items())]
+
+
+def _sorted(entries: Iterator[Entry]) -> Iterator[Entry]:
+    """In the order of their paths; of two with one path, as two packages may bring it, the first."""
+    by_path: dict[str, Entry] = {}
+    for entry in entries:
+        by_path.setdefault(entry.path, entry)
+    yield from (by_path[path] for path in sorted(by_path))
