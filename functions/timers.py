@@ -1,4 +1,4 @@
-"""Timer functions: the sweep, which finds what a lost wake-up left behind, and retention."""
+"""Timer functions: the sweep, which finds what a lost wake-up left behind; retention; and garbage."""
 
 import logging
 
@@ -39,3 +39,10 @@ async def remove_expired(timer: func.TimerRequest) -> None:  # noqa: ARG001  # t
         removed = await slipway().retention.remove(account)
         if removed:
             _logger.info("retention of %s removed %d documents", account.name, removed)
+
+
+@blueprint.function_name("collect_garbage")
+@blueprint.timer_trigger(arg_name="timer", schedule="0 43 3 * * *")
+async def collect_garbage(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the host gives it
+    """Remove what builds leave behind that nobody needs any more, or say what would be removed."""
+    await slipway().collect_garbage()

@@ -42,6 +42,11 @@ class Home:
         """Where a running stack says how it is called."""
         return self.folder / "local.json"
 
+    @property
+    def settings(self) -> Path:
+        """The app settings of the stack that runs or ran last; readable by its owner only."""
+        return self.folder / "secrets" / "settings.json"
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder; raises StackError when another stack does."""

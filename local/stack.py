@@ -30,7 +30,18 @@ _COMPUTE_ID = (
     f"/subscriptions/{SUBSCRIPTION}/resourcegroups/local/providers/Microsoft.MachineLearningCompute"
     "/operationalizationClusters/local"
 )
-_CHOSEN = ("SLIPWAY_DEADLINE_", "SLIPWAY_ATTEMPTS_", "SLIPWAY_OPERATION_RETENTION_DAYS", "SLIPWAY_EVENTS_")
+_CHOSEN = (
+    "SLIPWAY_DEADLINE_",
+    "SLIPWAY_ATTEMPTS_",
+    "SLIPWAY_OPERATION_RETENTION_DAYS",
+    "SLIPWAY_LAYER_",
+    "SLIPWAY_BUILD_LOG_RETENTION_DAYS",
+    "SLIPWAY_GARBAGE",
+    "SLIPWAY_EVENTS_",
+    "SLIPWAY_PACKAGE_INDEXES",
+    "SLIPWAY_SOURCE_PACKAGES",
+    "SLIPWAY_CONDA_CHANNELS",
+)
 _TOKEN_SECONDS = 30 * 24 * 3600
 _READY_SECONDS = 60.0
 _HOST_DRAIN = 3.0
@@ -74,8 +85,9 @@ async def running_stack(home: Home, port: int, cache: Path) -> AsyncIterator[Run
         issuer = Issuer(home.folder / "secrets" / "issuer.pem", ports.issuer)
         issuer.start()
         storage = Child(_storage(home, azurite))
-        settings = _settings(home, ports, azurite, issuer)
-        workers = [Child(_compute(home, ports)), Child(_host(home, port, {**settings, "SLIPWAY_SCRATCH": str(cache)}))]
+        settings = {**_settings(home, ports, azurite, issuer), "SLIPWAY_SCRATCH": str(cache)}
+        write_private(home.settings, json.dumps(settings).encode())
+        workers = [Child(_compute(home, ports)), Child(_host(home, port, settings))]
         running = Running(
             base_url=f"http://127.0.0.1:{port}{_ACCOUNT_PATH}",
             token=issuer.signer.token(Role.CONTRIBUTOR, seconds=_TOKEN_SECONDS),

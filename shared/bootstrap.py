@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from functools import cache, cached_property
 from uuid import uuid4
 
-from shared.building import made_builder
 from shared.compute.directory import ComputeDirectory
 from shared.compute.local_process import LocalProcessCompute
 from shared.domain.accounts import Account
@@ -18,6 +17,7 @@ from shared.domain.ports import NO_TELEMETRY, Computes, EventSink, ImageBuilder,
 from shared.events.failures import CommandFailures
 from shared.events.sinks import EndpointSink, QueueSink
 from shared.identity.tokens import TokenVerifier
+from shared.image_settings import GarbageMode
 from shared.orchestration.build_image import BuildImage
 from shared.orchestration.delete_service import DeleteService
 from shared.orchestration.deploy_service import DeployService
@@ -28,6 +28,7 @@ from shared.orchestration.run_pipeline import RunPipeline
 from shared.resources.announcing import AnnouncingStore
 from shared.resources.commands import Commands
 from shared.resources.deployments import Deployments
+from shared.resources.garbage import Garbage
 from shared.resources.images import Images
 from shared.resources.keys import KeyRing
 from shared.resources.manifests import Manifests
@@ -135,6 +136,27 @@ class Slipway:
         return Retention(self._store, self._clock, operations=self._settings.retention)
 
     @cached_property
+    def garbage(self) -> Garbage:
+        """What removes what builds leave behind."""
+        from shared.building import made_collectors  # noqa: PLC0415  # an HTTP cold start collects nothing
+
+        settings = self._settings.images
+        return Garbage(
+            self._store,
+            self._clock,
+            self.accounts,
+            made_collectors(settings, self._blobs),
+            layers=settings.garbage.layers,
+            logs=settings.garbage.logs,
+        )
+
+    async def collect_garbage(self) -> None:
+        """Do with it what the settings say."""
+        mode = self._settings.images.garbage.mode
+        if mode is not GarbageMode.OFF:
+            await self.garbage.collect(dry_run=mode is GarbageMode.DRY_RUN)
+
+    @cached_property
     def telemetry(self) -> Telemetry:
         """Traces and metrics, where the settings say to send them."""
         if not self._settings.telemetry:
@@ -186,6 +208,11 @@ class Slipway:
         """This moment, in UTC."""
         return self._clock.now()
 
+    async def close(self) -> None:
+        """Close the connections to storage that use cases have opened."""
+        await self._tables.close()
+        await self._blobs.close()
+
     @cached_property
     def engine(self) -> Engine:
         """What runs operations."""
@@ -221,10 +248,13 @@ class Slipway:
         return StorageConnection.from_settings(self._settings.storage)
 
     @cached_property
+    def _tables(self) -> TableStore:
+        return TableStore(self._connection)
+
+    @cached_property
     def _store(self) -> Store:
         kinds: list[type[Event]] = [Event] if self._settings.events is None else [Event, WebhookEvent]
-        tables = TableStore(self._connection)
-        return AnnouncingStore(tables, self._clock, kinds, self.outbox_wake_ups.announce)
+        return AnnouncingStore(self._tables, self._clock, kinds, self.outbox_wake_ups.announce)
 
     def _queue(self, name: str) -> QueueSender:
         return QueueSender(self._connection, name)
@@ -243,7 +273,10 @@ class Slipway:
 
     @cached_property
     def _builder(self) -> ImageBuilder:
-        return made_builder(self._settings.images, self._blobs, self._clock)
+        from shared.building import made_builder  # noqa: PLC0415  # an HTTP cold start builds nothing
+
+        deadline = self._settings.plans[BUILD_IMAGE].deadline
+        return made_builder(self._settings.images, self._blobs, self._clock, deadline=deadline)
 
     @cached_property
     def _computes(self) -> Computes:

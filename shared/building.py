@@ -1,8 +1,9 @@
 """Joins what builds images: a part of the bootstrap, and imported by it alone."""
 
+from datetime import timedelta
 from pathlib import Path
 
-from shared.domain.ports import Clock, ImageBuilder
+from shared.domain.ports import Clock, Collector, ImageBuilder
 from shared.image_settings import ImageSettings, SourcePackages
 from shared.images.archives import Limits
 from shared.images.builder import BuilderSettings, LayeringImageBuilder
@@ -10,18 +11,25 @@ from shared.images.cache import LayerCache
 from shared.images.compression import Compression
 from shared.images.dependencies import Dependencies, DependencySettings
 from shared.images.fetch import Fetcher
+from shared.images.keep_collector import KeepCollector
+from shared.images.layout_collector import LayoutCollector
 from shared.images.source_layers import SourceLayers
 from shared.registries.authority import Identity
 from shared.registries.registries import Registries
 from shared.storage.blobs import BlobAccount
 from shared.storage.keep import BlobKeep
+from shared.storage.log_collector import LogCollector
 from shared.storage.own_blobs import OwnBlobs
+from shared.tasks.builder import TasksImageBuilder
+from shared.tasks.choosing import ChosenImageBuilder
+from shared.tasks.runs import RegistryResource, TaskRuns, cloud_of
 
 _RUNTIME = Path(__file__).parent.parent / "runtime"
 
 
-def made_builder(settings: ImageSettings, blobs: BlobAccount, clock: Clock) -> ImageBuilder:
-    """What builds images, as the settings say."""
+def made_builder(settings: ImageSettings, blobs: BlobAccount, clock: Clock, *, deadline: timedelta) -> ImageBuilder:
+    """What builds images, as the settings say; `deadline` is how long a build may take."""
+    registries = Registries(settings.logins, _identity)
     keep = BlobKeep(blobs)
     fetcher = Fetcher(
         allow=settings.fetch.allow,
@@ -29,16 +37,8 @@ def made_builder(settings: ImageSettings, blobs: BlobAccount, clock: Clock) -> I
         most_bytes=settings.fetch.most_bytes,
         sign=OwnBlobs(blobs, settings.fetch.containers).signed,
     )
-    dependencies = DependencySettings(
-        platform=settings.platform,
-        python=settings.python,
-        scratch=settings.scratch,
-        runtime=_RUNTIME,
-        indexes=settings.packages.indexes,
-        source_packages=settings.packages.sources is SourcePackages.BUILD,
-        conda_channels=settings.packages.channels,
-    )
-    return LayeringImageBuilder(
+    dependencies = Dependencies(_dependency_settings(settings), fetcher, keep, clock)
+    layering = LayeringImageBuilder(
         BuilderSettings(
             platform=settings.platform,
             images=settings.images,
@@ -46,10 +46,52 @@ def made_builder(settings: ImageSettings, blobs: BlobAccount, clock: Clock) -> I
             bases=settings.bases,
             compression=Compression(settings.compression),
         ),
-        Registries(settings.logins, _identity),
+        registries,
         LayerCache(keep, clock),
-        Dependencies(dependencies, fetcher, keep, clock),
+        dependencies,
         SourceLayers(fetcher, keep, Limits(bytes=settings.fetch.most_unpacked_bytes)),
+    )
+    return ChosenImageBuilder(layering, _tasks(settings, layering, registries, dependencies, deadline))
+
+
+def made_collectors(settings: ImageSettings, blobs: BlobAccount) -> tuple[Collector, ...]:
+    """What finds garbage, wherever builds leave it."""
+    keep = BlobKeep(blobs)
+    in_layouts = (LayoutCollector(settings.images, keep),) if settings.images else ()
+    return (*in_layouts, KeepCollector(keep), LogCollector(blobs))
+
+
+def _tasks(
+    settings: ImageSettings,
+    layering: ImageBuilder,
+    registries: Registries,
+    dependencies: Dependencies,
+    deadline: timedelta,
+) -> ImageBuilder | None:
+    """Remote builds, where the registry is one of Azure's and its resource id is known."""
+    cloud = cloud_of(settings.registry.partition("/")[0])
+    if cloud is None or not settings.registry_resource_id:
+        return None
+    resource = RegistryResource.parse(settings.registry_resource_id)
+    return TasksImageBuilder(
+        layering,
+        TaskRuns(resource, cloud=cloud, timeout=deadline, credential=_identity),
+        registries,
+        registry=settings.registry,
+        platform=settings.platform,
+        requirements=dependencies.requirements,
+    )
+
+
+def _dependency_settings(settings: ImageSettings) -> DependencySettings:
+    return DependencySettings(
+        platform=settings.platform,
+        python=settings.python,
+        scratch=settings.scratch,
+        runtime=_RUNTIME,
+        indexes=settings.packages.indexes,
+        source_packages=settings.packages.sources is SourcePackages.BUILD,
+        conda_channels=settings.packages.channels,
     )
 
 

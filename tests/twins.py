@@ -25,11 +25,13 @@ from shared.domain.ports import (
     ContentLayers,
     DependencyLayers,
     ImageSource,
+    Needed,
     NotYet,
     PublishedImage,
     Resolved,
     Rollout,
     ServiceSpec,
+    Unneeded,
     content_key,
 )
 from shared.domain.services import AuthKeys, ComputeResource, KeyType, ServiceCreateRequest
@@ -42,6 +44,7 @@ from shared.orchestration.run_pipeline import RunPipeline
 from shared.resources.announcing import AnnouncingStore
 from shared.resources.commands import Commands
 from shared.resources.deployments import Deployments
+from shared.resources.garbage import Garbage
 from shared.resources.images import Images
 from shared.resources.keys import KeyRing
 from shared.resources.manifests import Manifests
@@ -259,6 +262,22 @@ class TwinSink:
         self.sent.append(event)
 
 
+@dataclass
+class TwinCollector:
+    """Finds two things, and remembers what it was told and what it removed."""
+
+    needed: Needed | None = None
+    garbage: set[str] = field(default_factory=lambda: {"a", "b"})
+
+    async def unneeded(self, needed: Needed) -> AsyncIterator[Unneeded]:
+        self.needed = needed
+        for name in sorted(self.garbage):
+            yield Unneeded("blob", name, 7)
+
+    async def remove(self, one: Unneeded, needed: Needed) -> None:
+        self.garbage.discard(one.name)
+
+
 class World:
     """All of Slipway but its triggers, on twins: what a worker would do is done by `settle`."""
 
@@ -269,6 +288,7 @@ class World:
         self.logs = MemoryBuildLogs()
         self.builder = TwinBuilder()
         self.compute = TwinCompute()
+        self.collector = TwinCollector()
         self.sink, self.rejected = TwinSink(), TwinSink()
         self.key_ring = KeyRing(b"s" * 32)
         self.to_announce: set[Account] = set()
@@ -293,6 +313,14 @@ class World:
         self.deployments = Deployments(self.store)
         self.pipelines = Pipelines(self.store, clock, operations=self.operations, computes=computes)
         self.retention = Retention(self.store, clock, operations=timedelta(days=30))
+        self.garbage = Garbage(
+            self.store,
+            clock,
+            [ACCOUNT],
+            [self.seam("collector", self.collector)],
+            layers=timedelta(days=30),
+            logs=timedelta(days=7),
+        )
         self.publisher = Publisher(
             self.store, clock, Event, self.seam("sink", self.sink), self.seam("sink", self.rejected), owner="publisher"
         )

@@ -242,7 +242,7 @@ class Incoming(Protocol):
         """Take the next bytes."""
 
     async def keep_as(self, name: str) -> None:
-        """All that was written is kept under that name; when something is already, that stays."""
+        """All that was written is kept under that name; when something is already, that stays, and counts as used now."""
 
 
 class Keep(Protocol):
@@ -255,7 +255,7 @@ class Keep(Protocol):
         """Keep something small, in the place of what was kept under that name."""
 
     async def size(self, name: str) -> int | None:
-        """How large it is, None when it is not there; counts as a use."""
+        """How large it is, None when it is not there."""
 
     def read(self, name: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """Its bytes from `start` on. Raises Unavailable when it is not there."""
@@ -268,6 +268,39 @@ class Keep(Protocol):
 
     async def remove(self, name: str) -> None:
         """It is not kept any more; harmless when it was not."""
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What must not be removed, and how old the rest must be: what is being built is not listed yet."""
+
+    images: Mapping[Account, frozenset[str]]
+    """The listed images, as `name:version`."""
+    image_ids: frozenset[tuple[Account, str]]
+    contents: frozenset[str]
+    """The digests of what models and manifests hold, and of what was decided for them."""
+    settled_before: datetime
+    layers_used_since: datetime
+    logs_since: datetime
+
+
+@dataclass(frozen=True)
+class Unneeded:
+    """Something that nobody needs any more: what it is, where it is, and how large."""
+
+    kind: str
+    name: str
+    size: int
+
+
+class Collector(Protocol):
+    """Finds what nobody needs any more in one kind of place, and removes it."""
+
+    def unneeded(self, needed: Needed) -> AsyncIterator[Unneeded]:
+        """All of it. Raises Unavailable."""
+
+    async def remove(self, one: Unneeded, needed: Needed) -> None:
+        """Remove it, unless it has been used meanwhile; harmless when it has gone."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from shared.images.dependencies import CONDA_LOCK, Dependencies
 from shared.images.image_config import MODEL_CONFIG_MAP, image_config, image_manifest, model_config_map
 from shared.images.layers import APP, SERVICE_USER, bytes_entry
 from shared.images.layout import ImageLayout
+from shared.images.layout_collector import layout_folder
 from shared.images.one_folder import OneFolder, Source, assets, driver_source, models
 from shared.images.pipes import all_of
 from shared.images.source_layers import SourceLayer, SourceLayers
@@ -113,7 +114,7 @@ class LayeringImageBuilder:
         return ContentLayers((*layers[:-1], *mapped.layers, layers[-1]), contents)
 
     async def publish(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> PublishedImage:
-        """Config and manifest over those layers, under a tag that never moves, and beside it what is said about the image."""
+        """Config and manifest over those layers, under a tag that never moves; beside it, what is said about the image."""
         target = self._target(source)
         there = await asyncio.gather(*(target.has_blob(layer.digest) for layer in layers))
         missing = [layer.title for layer, is_there in zip(layers, there, strict=True) if not is_there]
@@ -189,7 +190,7 @@ class LayeringImageBuilder:
             return RegistryTarget(self._registries.repository(reference), reference.selected)
         if self._settings.images is None:
             raise ValueError("Neither a registry nor a folder for images is set.")
-        layout = ImageLayout(self._settings.images / source.account.scope.replace("!", "/"))
+        layout = ImageLayout(layout_folder(self._settings.images, source.account.scope))
         return LayoutTarget(layout, f"{source.name}:{source.version}")
 
 

@@ -240,7 +240,7 @@ async def _nothing() -> str:
 
 
 def _grouped(packages: Sequence[LockedPackage], most: int) -> list[_Group]:
-    """One package each, as long as there are not too many; else those together whose names say so, whatever else there is."""
+    """One package each, as long as there are few enough; else those together whose names say so, whatever else there is."""
     if len(packages) <= most:
         return [_Group((package,)) for package in packages]
     groups: defaultdict[int, list[LockedPackage]] = defaultdict(list)

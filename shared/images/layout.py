@@ -43,8 +43,12 @@ class ImageLayout:
         return self.folder / "blobs" / algorithm / value
 
     def has_blob(self, digest: str) -> bool:
-        """Whether the blob is there, whole."""
-        return self.blob(digest).exists()
+        """Whether the blob is there, whole; it counts as used now."""
+        try:
+            os.utime(self.blob(digest))
+        except FileNotFoundError:
+            return False
+        return True
 
     def borrow(self, digest: str, other: "ImageLayout") -> bool:
         """Whether the blob is in the other layout, and so in this one now: linked where the file system can, else copied."""
@@ -86,7 +90,7 @@ class ImageLayout:
         digest = self.put_bytes(content)
         check_fence()
         with self._changing_index() as index:
-            entries = [entry for entry in index["manifests"] if _tag_of(entry) == tag]
+            entries = [entry for entry in index["manifests"] if tag_of(entry) == tag]
             if any(entry["digest"] != digest for entry in entries):
                 raise BuildFailed(f"The tag {tag} names another image already; a tag never moves.", code="TagTaken")
             if not entries:
@@ -106,13 +110,14 @@ class ImageLayout:
     def remove_tag(self, tag: str, digest: str = "") -> None:
         """Nothing has that tag, and nothing is about that digest unless another tag has it; blobs stay."""
         with self._changing_index() as index:
-            kept = [entry for entry in index["manifests"] if _tag_of(entry) != tag]
-            tagged = {entry["digest"] for entry in kept if _tag_of(entry)}
+            kept = [entry for entry in index["manifests"] if tag_of(entry) != tag]
+            tagged = {entry["digest"] for entry in kept if tag_of(entry)}
             index["manifests"] = [
-                entry for entry in kept if digest in tagged or _tag_of(entry) or self._subject(entry) != digest
+                entry for entry in kept if digest in tagged or tag_of(entry) or self.subject(entry) != digest
             ]
 
-    def _subject(self, entry: Mapping[str, Any]) -> str:
+    def subject(self, entry: Mapping[str, Any]) -> str:
+        """The digest that an artifact of the index is about, empty for an image."""
         return str(self.read_json(entry["digest"]).get("subject", {}).get("digest", ""))
 
     def read_json(self, digest: str) -> dict[str, Any]:
@@ -122,20 +127,24 @@ class ImageLayout:
         except FileNotFoundError as error:
             raise Unavailable(f"The image layout has no blob {digest}.", code="BlobMissing") from error
 
+    def manifests(self) -> list[dict[str, Any]]:
+        """What the index lists."""
+        file = self.folder / "index.json"
+        return cast("list[dict[str, Any]]", json.loads(file.read_bytes())["manifests"]) if file.exists() else []
+
     @contextmanager
     def _changing_index(self) -> Iterator[dict[str, Any]]:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / ".lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            file = self.folder / "index.json"
-            empty = {"schemaVersion": 2, "mediaType": _INDEX_TYPE, "manifests": []}
-            index = json.loads(file.read_bytes()) if file.exists() else empty
+            index = {"schemaVersion": 2, "mediaType": _INDEX_TYPE, "manifests": self.manifests()}
             yield index
             _write_whole(self.folder / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-            _write_whole(file, json.dumps(index, indent=2).encode())
+            _write_whole(self.folder / "index.json", json.dumps(index, indent=2).encode())
 
 
-def _tag_of(entry: Mapping[str, Any]) -> str:
+def tag_of(entry: Mapping[str, Any]) -> str:
+    """The tag of an entry of an index, empty when it has none."""
     return str(entry.get("annotations", {}).get(_REF_NAME, ""))
 
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from azure.core.exceptions import ResourceExistsError
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from shared.storage.connection import RETRIES, StorageConnection, transport
 from shared.storage.failures import translated
@@ -46,6 +46,12 @@ class BlobAccount:
     async def blob(self, container: str, name: str) -> "BlobClient":
         """That blob, which need not be there, in a container that is."""
         return (await self.container(container)).get_blob_client(name)
+
+    async def remove(self, container: str, name: str) -> None:
+        """That blob is not there any more; harmless when it was not. Raises Unavailable."""
+        blob = await self.blob(container, name)
+        with translated("remove blob"), suppress(ResourceNotFoundError):
+            await blob.delete_blob()
 
     async def signed(self, container: str, name: str) -> str:
         """A URL that reads that blob, good for a day from now."""

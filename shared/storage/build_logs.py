@@ -70,7 +70,7 @@ class BlobBuildLogs:
     async def writing(self, account: Account, image_id: str) -> AsyncIterator[BuildLog]:
         """That image's log, to add to; storage trouble loses lines, never the build."""
         buffer, finished = _Buffer(), asyncio.Event()
-        flushing = asyncio.create_task(self._flush_until(finished, buffer, _name(account, image_id)))
+        flushing = asyncio.create_task(self._flush_until(finished, buffer, log_name(account, image_id)))
         try:
             yield buffer
         finally:
@@ -79,7 +79,7 @@ class BlobBuildLogs:
 
     async def address(self, account: Account, image_id: str) -> str:
         """A URL that reads the log, good for a day from now."""
-        return await self._blobs.signed(CONTAINER, _name(account, image_id))
+        return await self._blobs.signed(CONTAINER, log_name(account, image_id))
 
     async def _flush_until(self, finished: asyncio.Event, buffer: _Buffer, name: str) -> None:
         last = False
@@ -121,5 +121,6 @@ async def _create(blob: "BlobClient") -> None:
         await blob.create_append_blob(content_settings=text, match_condition=MatchConditions.IfMissing)
 
 
-def _name(account: Account, image_id: str) -> str:
+def log_name(account: Account, image_id: str) -> str:
+    """What the log of an image is called."""
     return f"{account.scope}/{image_id}.log"

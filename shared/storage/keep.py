@@ -83,7 +83,7 @@ class BlobKeep:
 
     async def remove(self, name: str) -> None:
         """It is not kept any more."""
-        await _delete(await self._blob(name))
+        await self._blobs.remove(CONTAINER, name)
 
     async def _blob(self, name: str) -> "BlobClient":
         return await self._blobs.blob(CONTAINER, name)
@@ -110,6 +110,7 @@ class _Incoming:
         target = await self._blobs.blob(CONTAINER, name)
         with translated("write keep"):
             if await target.exists():
+                await target.set_blob_metadata({})  # so that it counts as used now
                 return
             await self._commit()
             await target.start_copy_from_url(await self._blobs.signed(CONTAINER, self._place))
@@ -119,7 +120,7 @@ class _Incoming:
     async def clear(self) -> None:
         """What was committed here is nobody's any more; uncommitted blocks go by themselves."""
         if self._committed:
-            await _delete(await self._blobs.blob(CONTAINER, self._place))
+            await self._blobs.remove(CONTAINER, self._place)
 
     async def _commit(self) -> None:
         from azure.storage.blob import BlobBlock  # noqa: PLC0415  # a build's, not every call's
@@ -137,11 +138,3 @@ class _Incoming:
             await blob.stage_block(block, io.BytesIO(self._pending), len(self._pending))
         self._blocks.append(block)
         self._pending.clear()
-
-
-async def _delete(blob: "BlobClient") -> None:
-    with translated("remove from keep"):
-        try:
-            await blob.delete_blob()
-        except ResourceNotFoundError:
-            return

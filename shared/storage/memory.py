@@ -232,5 +232,5 @@ class _MemoryIncoming:
         self._content += chunk
 
     async def keep_as(self, name: str) -> None:
-        if await self._keep.size(name) is None:
-            await self._keep.put(name, bytes(self._content))
+        before = await self._keep.get(name)
+        await self._keep.put(name, bytes(self._content) if before is None else before)

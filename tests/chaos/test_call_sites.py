@@ -26,7 +26,7 @@ from shared.domain.manifests import Manifest
 from shared.domain.models import Model
 from shared.domain.operations import Operation
 from shared.domain.pipelines import PipelineRequest
-from shared.domain.ports import BuildLogs, Compute, EventSink, ImageBuilder, Rollout, Store, WakeUps
+from shared.domain.ports import BuildLogs, Collector, Compute, EventSink, ImageBuilder, Rollout, Store, WakeUps
 from shared.domain.services import KeyGenerations, KeyType
 from tests.chaos.disturbance import SHARED, Fault, Killed, Site
 from tests.chaos.worlds import ChaosWorld
@@ -41,11 +41,11 @@ FAULTS = [
     Fault.KILLED_AFTER,
     Fault.PAUSED,
 ]
-_PORTS = (Store, WakeUps, BuildLogs, ImageBuilder, Compute, EventSink)
+_PORTS = (Store, WakeUps, BuildLogs, ImageBuilder, Compute, EventSink, Collector)
 _ADAPTER = re.compile(
-    r"(store|wake_ups|logs|builder|compute|sink|rejected)$|_compute\(.*\)$|computes\.find\(.*\)$", re.DOTALL
+    r"(store|wake_ups|logs|builder|compute|sink|rejected|collector)$|_compute\(.*\)$|computes\.find\(.*\)$", re.DOTALL
 )
-_NOT_OUTSIDE = ("scoring_uri",)
+_NOT_OUTSIDE = ("scoring_uri", "unneeded")
 
 
 @dataclass(frozen=True)
@@ -318,6 +318,13 @@ async def forgets(world: ChaosWorld) -> None:
     world.forgotten = True
 
 
+async def collects_garbage(world: ChaosWorld) -> None:
+    await an_image(world)
+    for _ in range(2):
+        await repeated(world, lambda: world.garbage.collect(dry_run=False))
+    assert not world.collector.garbage
+
+
 async def publishes(world: ChaosWorld) -> None:
     await an_image(world)
     await world.publish()
@@ -354,6 +361,7 @@ CHAPTERS: list[Chapter] = [
     pipes,
     pipes_until_cancelled,
     forgets,
+    collects_garbage,
     publishes,
     rejects_events,
 ]

@@ -172,9 +172,7 @@ async def test_a_source_that_has_not_changed_is_not_fetched_again(builder, sourc
     assert sources.served("model.pkl").sent == 7000
 
 
-async def test_a_file_of_a_size_nobody_tells_is_packed_when_all_of_it_has_come(
-    builder, sources, tmp_path
-):
+async def test_a_file_of_a_size_nobody_tells_is_packed_when_all_of_it_has_come(builder, sources, tmp_path):
     image = source(sources, models={"model.pkl": (b"weights" * 500_000, False)})
     sources.served("model.pkl").sized = False
     app = await unpacked(builder, image, tmp_path / "root")

@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import httpx
 import pytest
 
 from shared.domain.accounts import Account
-from shared.domain.ports import BuildLogs
+from shared.domain.ports import BuildLogs, Needed, Unneeded
 from shared.storage.blobs import BlobAccount
-from shared.storage.build_logs import BlobBuildLogs
+from shared.storage.build_logs import BlobBuildLogs, log_name
 from shared.storage.connection import StorageConnection
+from shared.storage.log_collector import LogCollector
 from shared.storage.memory import MemoryBuildLogs
 from tests.waiting import until
 
@@ -115,3 +117,27 @@ async def test_more_lines_than_the_buffer_takes_are_all_there_or_counted(blobs):
     (lost,) = [int(line.split()[1]) for line in lines if line.startswith("…")]
     assert lost > 0
     assert kept + lost == 3000
+
+
+async def test_the_log_of_an_image_that_is_gone_is_removed_when_its_time_is_over(azurite):
+    account = BlobAccount(StorageConnection.from_settings({"AzureWebJobsStorage": azurite.connection_string}))
+    logs, collector = BlobBuildLogs(account), LogCollector(account)
+    listed, gone = str(uuid4()), str(uuid4())
+    for image_id in (listed, gone):
+        async with logs.writing(ACCOUNT, image_id) as log:
+            log.line("x")
+
+    async def unneeded(logs_since: datetime) -> set[str]:
+        wanted = Needed({}, frozenset({(ACCOUNT, listed)}), frozenset(), logs_since, logs_since, logs_since)
+        names = {one.name async for one in collector.unneeded(wanted)}
+        for name in names:
+            await collector.remove(Unneeded("log", name, 0), wanted)
+        return names
+
+    now = datetime.now(UTC)
+    assert log_name(ACCOUNT, gone) not in await unneeded(now - timedelta(hours=1))
+    removed = await unneeded(now + timedelta(hours=1))
+    assert log_name(ACCOUNT, gone) in removed
+    assert log_name(ACCOUNT, listed) not in removed
+    assert log_name(ACCOUNT, gone) not in await unneeded(now + timedelta(hours=1))
+    await account.close()
