@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from shared.domain.images import Layer
 from shared.domain.ports import BuildLog
 from shared.images.cache import LayerCache
-from shared.images.compression import Compression
+from shared.images.compression import Compression, packers
 from shared.images.layers import Entry, layer_format, write_layer
 from shared.images.pipes import Outlet, together
 from shared.images.targets import Target
@@ -69,7 +69,7 @@ class Assembly:
 
         async def fill() -> None:
             try:
-                layer.set_result(await asyncio.to_thread(write))
+                layer.set_result(await asyncio.get_running_loop().run_in_executor(packers(), write))
             finally:
                 outlet.end()
 

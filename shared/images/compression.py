@@ -99,6 +99,12 @@ class BlockCompressor:
 
 
 @cache
+def packers() -> ThreadPoolExecutor:
+    """The threads that pack layers, one a core: not those that the event loop's own work waits for."""
+    return ThreadPoolExecutor(_cores(), thread_name_prefix="pack")
+
+
+@cache
 def _cores() -> int:
     return os.cpu_count() or 1
 

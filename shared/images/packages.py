@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from uv import find_uv_bin
 
@@ -38,7 +38,6 @@ INSTALLER = f"uv-{version('uv')}"
 _KEPT_ENVIRONMENT = re.compile(r"PATH|LANG|LC_\w+|SSL_CERT_(FILE|DIR)|UV_(HTTP_TIMEOUT|SYSTEM_CERTS|INSECURE_HOST)")
 _IMPURE = "and its source holds more than Python"
 _TIME_IS_UP = 124
-_GRACE_SECONDS = 15
 _AT_WORK = "still at work in "
 _SOURCE_FOLDER = re.compile(rf"{_AT_WORK}\S*/([^/\s]+)/([^/\s]+)/[^/\s]+/src\b")
 _BUILD_FAILED = re.compile(r"[Ff]ailed to (?:build|download and build) `([^`]+)`")
@@ -65,6 +64,8 @@ class Bounds:
     memory: int = 4 * 1024**3
     file_size: int = 4 * 1024**3
     open_files: int = 4096
+    grace_seconds: float = 15
+    """How long after its time a run may take to end by itself."""
 
     def met(self, said: str) -> str:
         """The bound that a process met which said this; empty when it met none."""
@@ -126,19 +127,15 @@ class PackageInstaller:
 
     def _without_wheel(self, packages: Sequence[LockedPackage]) -> list[LockedPackage]:
         """Those that have to be built; the installer names one at a time."""
-        found: list[LockedPackage] = []
-        while True:
-            others = [package for package in packages if package not in found]
-            said = self._install(others, Path("tree"), "--dry-run").said
-            named = [package for package in others if package.name in Unsatisfiable.read(said).without_wheel]
-            if not named:
-                return found
-            found += named
+        said = self._install(packages, Path("tree"), "--dry-run").said
+        named = [package for package in packages if package.name in Unsatisfiable.read(said).without_wheel]
+        others = [package for package in packages if package not in named]
+        return named and [*named, *self._without_wheel(others)]
 
     def _install(self, packages: Iterable[LockedPackage], into: Path, *more: str, builds: bool = False) -> _Ran:
         command = ["pip", "install", "--target", str(into), "--require-hashes", "--no-deps", "-r", "listed.txt"]
         listed = "".join(package.text for package in packages)
-        return self._uv([*command, "--link-mode", "copy", *more], listed, self.bounds.install_seconds, builds=builds)
+        return self._uv([*command, "--link-mode", "hardlink", *more], listed, self.bounds.install_seconds, builds=builds)
 
     def _uv(self, arguments: Sequence[str], listed: str, seconds: float, *, builds: bool) -> _Ran:
         """One run of the installer, in a folder of its own, with what is listed. A run that builds has its own downloads."""
@@ -177,7 +174,7 @@ class PackageInstaller:
         if code == "PackagesFailed" and built:
             return self._build_failed(built[1], ran.said)
         if code == "PackagesFailed" and why.without_wheel and not why.contested:
-            reason = "" if self.source_packages else "and source packages are not built here"
+            reason = "" if self.source_packages else "and by SLIPWAY_SOURCE_PACKAGES source packages are not built here"
             return self._no_wheel(next(iter(why.without_wheel.values())), reason)
         if code == "PackagesFailed" and "No solution found" in its_own:
             return why.error()
@@ -202,31 +199,24 @@ def _run(command: Sequence[str], told: str, workspace: Path, seconds: float, bou
     What it writes goes to files that have no names: a build may write more than fits this process.
     """
     limits = [str(limit) for limit in (seconds, bounds.memory, bounds.file_size, bounds.open_files)]
+    warded = [sys.executable, "-I", "-S", "-c", _WARDEN, *limits, *command]
+    environment = _environment(workspace)
     with TemporaryFile() as output, TemporaryFile() as said:
         with subprocess.Popen(  # noqa: S603  # arguments are ours; what is the user's was parsed
-            [sys.executable, "-I", "-S", "-c", _WARDEN, *limits, *command],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=said,
-            env=_environment(workspace),
-            cwd=workspace,
-            start_new_session=True,
+            warded, stdin=subprocess.PIPE, stdout=output, stderr=said, env=environment, cwd=workspace, start_new_session=True
         ) as running:
             try:
-                running.communicate(told.encode(), seconds + _GRACE_SECONDS)
+                running.communicate(told.encode(), seconds + bounds.grace_seconds)
             except subprocess.TimeoutExpired:  # the warden was stopped by what it guards
-                os.killpg(running.pid, signal.SIGKILL)
+                _end_with_all_below(running.pid)
                 return _Ran(_TIME_IS_UP, "", _AT_WORK)
-        return _Ran(running.returncode, _text(output, 16 * 1024**2), _text(said, 128 * 1024))
+        return _Ran(running.returncode, _text(output.fileno(), 16 * 1024**2), _text(said.fileno(), 128 * 1024))
 
 
-def _text(file: IO[bytes], most: int) -> str:
+def _text(file: int, most: int) -> str:
     """What was written; of what is longer, the beginning and the end."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    start = file.read(min(size, most // 2))
-    file.seek(max(len(start), size - most // 2))
-    return (start + file.read()).decode(errors="replace")
+    half, size = most // 2, os.fstat(file).st_size
+    return (os.pread(file, half, 0) + os.pread(file, half, max(half, size - half))).decode(errors="replace")
 
 
 def _environment(workspace: Path) -> dict[str, str]:
@@ -288,6 +278,13 @@ def _children(*parents: int) -> list[int]:
             if int(status.read_text().rpartition(")")[2].split()[1]) in parents:
                 found.append(int(status.parent.name))
     return found
+
+
+def _end_with_all_below(process: int) -> None:
+    for child in _children(process):
+        _end_with_all_below(child)
+    with suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
 
 
 _WARDEN = f"""

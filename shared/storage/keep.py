@@ -97,6 +97,7 @@ class _Incoming:
         self._place = place
         self._pending = bytearray()
         self._blocks: list[str] = []
+        self._staging: asyncio.Task[None] | None = None
         self._committed = False
 
     async def write(self, chunk: bytes) -> None:
@@ -119,6 +120,8 @@ class _Incoming:
 
     async def clear(self) -> None:
         """What was committed here is nobody's any more; uncommitted blocks go by themselves."""
+        if self._staging is not None:
+            self._staging.cancel()
         if self._committed:
             await self._blobs.remove(CONTAINER, self._place)
 
@@ -127,14 +130,25 @@ class _Incoming:
 
         if self._pending:
             await self._stage()
+        await self._staged()
         blob = await self._blobs.blob(CONTAINER, self._place)
         await blob.commit_block_list([BlobBlock(block_id=block) for block in self._blocks])
         self._committed = True
 
     async def _stage(self) -> None:
+        """Send what is pending while more of it comes: one block is on its way at a time."""
+        await self._staged()
         block = base64.b64encode(f"{len(self._blocks):08d}".encode()).decode()
         blob = await self._blobs.blob(CONTAINER, self._place)
-        with translated("write keep"):
-            await blob.stage_block(block, io.BytesIO(self._pending), len(self._pending))
+        self._staging = asyncio.create_task(_send(blob, block, bytes(self._pending)))
         self._blocks.append(block)
         self._pending.clear()
+
+    async def _staged(self) -> None:
+        if self._staging is not None:
+            await self._staging
+
+
+async def _send(blob: "BlobClient", block: str, content: bytes) -> None:
+    with translated("write keep"):
+        await blob.stage_block(block, io.BytesIO(content), len(content))

@@ -194,6 +194,24 @@ def test_what_a_build_leaves_running_in_a_session_of_its_own_is_ended(index, ins
 
 
 @linux
+def test_a_build_that_stops_its_warden_is_ended_nevertheless(index, installer, tmp_path):
+    told = tmp_path / "told"
+    stop = (
+        "import os, time\n"
+        "warden = int(open(f'/proc/{os.getppid()}/stat').read().rpartition(')')[2].split()[1])\n"
+        "os.kill(warden, 19)\n"
+        f"open({str(told)!r}, 'w').write(str(os.getpid()))\n"
+        "time.sleep(600)\n"
+    )
+    index.add("bold", stop)
+    builder = installer(bounds=Bounds(install_seconds=1, grace_seconds=1))
+    lock = builder.lock(("bold",))
+    with pytest.raises(BuildFailed, match="not built from its source within 1 s"):
+        builder.install(lock, tmp_path / "tree")
+    assert eventually(lambda: ended(int(told.read_text())))
+
+
+@linux
 def test_builds_end_when_the_app_does(index, installer, tmp_path):
     told = tmp_path / "told"
     index.add("slow", f"import os, time\nopen({str(told)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)\n")
@@ -202,7 +220,7 @@ def test_builds_end_when_the_app_does(index, installer, tmp_path):
         f"I({this_platform()!r}, '3.13', Path({str(tmp_path / 'downloads')!r}), indexes=({index.url!r},))"
         f".install({installer().lock(('slow',))!r}, Path({str(tmp_path / 'tree')!r}))"
     )
-    with subprocess.Popen([sys.executable, "-c", code]) as app:
+    with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path)}) as app:
         pid = int(eventually(lambda: told.exists() and told.read_text()))
         app.send_signal(signal.SIGKILL)
     assert eventually(lambda: ended(pid))
