@@ -33,7 +33,7 @@ from bench.reporting.measures import at_most, noted
 from local.azurite.server import Azurite, AzuriteAddress
 from local.upload import Uploads
 from shared.bootstrap import SystemClock
-from shared.building import made_builder
+from shared.building import made_builder, made_registries
 from shared.domain.accounts import Account
 from shared.domain.ids import new_id
 from shared.domain.images import Layer
@@ -125,7 +125,15 @@ class Slipway:
         self.blobs = BlobAccount(StorageConnection.from_settings({"AzureWebJobsStorage": storage.connection_string}))
         self.uploads = Uploads(storage.connection_string, storage.blob_endpoint)
         settings = read_image_settings(environment)
-        self.builder: ImageBuilder = made_builder(settings, self.blobs, CLOCK, deadline=timedelta(minutes=30))
+        self.registries = made_registries(settings)
+        self.builder: ImageBuilder = made_builder(
+            settings, self.registries, self.blobs, CLOCK, deadline=timedelta(minutes=30)
+        )
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self.registries.close()
+        await self.blobs.close()
 
     async def source(self, model_url: str, driver: bytes, requirements: bytes = REQUIREMENTS) -> ImageSource:
         """A manifest of those."""
@@ -251,7 +259,7 @@ async def our_round(place: Place, folder: Path, took: Round) -> None:
     took.ours["another package"], _, layers = await slipway.build(more)
     took.measured["new bytes"] = sum(layer.size for layer in layers if layer.key and not layer.cached)
     took.measured["layers"] = len(layers)
-    await slipway.blobs.close()
+    await slipway.close()
 
 
 def report(rounds: Sequence[Round]) -> None:
@@ -274,7 +282,7 @@ async def large(place: Place, folder: Path, url: str) -> None:
     slipway = Slipway(place, folder, allow=(url.split("/")[2],))
     seconds, _, _ = await slipway.build(await slipway.source(url, DRIVER, b""))
     print(json.dumps({"seconds": seconds, "peak": peak_memory(), "disk": used_disk(folder)}))
-    await slipway.blobs.close()
+    await slipway.close()
 
 
 def peak_memory() -> float:

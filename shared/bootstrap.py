@@ -273,10 +273,10 @@ class Slipway:
 
     @cached_property
     def _builder(self) -> ImageBuilder:
-        from shared.building import made_builder  # noqa: PLC0415  # an HTTP cold start builds nothing
+        from shared.building import made_builder, made_registries  # noqa: PLC0415  # an HTTP cold start builds nothing
 
-        deadline = self._settings.plans[BUILD_IMAGE].deadline
-        return made_builder(self._settings.images, self._blobs, self._clock, deadline=deadline)
+        images, deadline = self._settings.images, self._settings.plans[BUILD_IMAGE].deadline
+        return made_builder(images, made_registries(images), self._blobs, self._clock, deadline=deadline)
 
     @cached_property
     def _computes(self) -> Computes:

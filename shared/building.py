@@ -5,15 +5,15 @@ from pathlib import Path
 
 from shared.domain.ports import Clock, Collector, ImageBuilder
 from shared.image_settings import ImageSettings, SourcePackages
-from shared.images.archives import Limits
 from shared.images.builder import BuilderSettings, LayeringImageBuilder
-from shared.images.cache import LayerCache
-from shared.images.compression import Compression
-from shared.images.dependencies import Dependencies, DependencySettings
-from shared.images.fetch import Fetcher
+from shared.images.content.archives import Limits
+from shared.images.content.fetch import Fetcher
+from shared.images.content.source_layers import SourceLayers
 from shared.images.keep_collector import KeepCollector
-from shared.images.layout_collector import LayoutCollector
-from shared.images.source_layers import SourceLayers
+from shared.images.layouts.collector import LayoutCollector
+from shared.images.packages.dependencies import Dependencies, DependencySettings
+from shared.images.packing.cache import LayerCache
+from shared.images.packing.compression import Compression
 from shared.registries.authority import Identity
 from shared.registries.registries import Registries
 from shared.storage.blobs import BlobAccount
@@ -27,9 +27,15 @@ from shared.tasks.runs import RegistryResource, TaskRuns, cloud_of
 _RUNTIME = Path(__file__).parent.parent / "runtime"
 
 
-def made_builder(settings: ImageSettings, blobs: BlobAccount, clock: Clock, *, deadline: timedelta) -> ImageBuilder:
+def made_registries(settings: ImageSettings) -> Registries:
+    """The registries that images come from and go to."""
+    return Registries(settings.logins, _identity)
+
+
+def made_builder(
+    settings: ImageSettings, registries: Registries, blobs: BlobAccount, clock: Clock, *, deadline: timedelta
+) -> ImageBuilder:
     """What builds images, as the settings say; `deadline` is how long a build may take."""
-    registries = Registries(settings.logins, _identity)
     keep = BlobKeep(blobs)
     fetcher = Fetcher(
         allow=settings.fetch.allow,

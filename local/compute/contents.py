@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from local.compute.threads import in_thread
-from shared.images.layout_reader import LayoutReader
+from shared.images.layouts.reader import LayoutReader
 
 APP = "/var/azureml-app"
 _LEAVING = ".leaving"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from shared.domain.errors import BuildFailed, Unavailable
 from shared.domain.images import Layer
-from shared.images.compression import METHODS, Compression
+from shared.images.packing.compression import METHODS, Compression
 from shared.registries.references import Reference
 from shared.registries.registries import Registries
 from shared.registries.registry import Repository, StoredManifest

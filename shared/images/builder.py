@@ -22,18 +22,19 @@ from shared.domain.ports import (
     Resolved,
     content_key,
 )
-from shared.images.assembly import Assembly, Made, size_text
 from shared.images.base import BaseImages
-from shared.images.cache import LayerCache, layer_key
-from shared.images.compression import Compression
-from shared.images.dependencies import CONDA_LOCK, Dependencies
+from shared.images.content.one_folder import OneFolder, Source, assets, driver_source, models
+from shared.images.content.source_layers import SourceLayer, SourceLayers
+from shared.images.describing.statements import Statements
 from shared.images.image_config import MODEL_CONFIG_MAP, image_config, image_manifest, model_config_map
-from shared.images.layers import APP, SERVICE_USER, bytes_entry
-from shared.images.layout import ImageLayout
-from shared.images.layout_collector import layout_folder
-from shared.images.one_folder import OneFolder, Source, assets, driver_source, models
-from shared.images.pipes import all_of
-from shared.images.source_layers import SourceLayer, SourceLayers
+from shared.images.layouts.collector import layout_folder
+from shared.images.layouts.layout import ImageLayout
+from shared.images.packages.dependencies import CONDA_LOCK, Dependencies
+from shared.images.packing.assembly import Assembly, Made, size_text
+from shared.images.packing.cache import LayerCache, layer_key
+from shared.images.packing.compression import Compression
+from shared.images.packing.layers import APP, SERVICE_USER, bytes_entry
+from shared.images.packing.pipes import all_of
 from shared.images.targets import LayoutTarget, RegistryTarget, Target
 from shared.registries.references import Reference
 from shared.registries.registries import Registries
@@ -122,6 +123,7 @@ class LayeringImageBuilder:
             raise Unavailable(f"The layers {', '.join(missing)} are not where the image goes.", code="LayerMissing")
         config, manifest = await self._described(source, layers)
         await target.put_bytes(config)
+        await self._attach(source, target, manifest)
         published = await target.put_manifest(manifest)
         size = sum(layer.size for layer in layers)
         log.line(f"pushed {published.location}, {published.digest}, {len(layers)} layers, {size_text(size)}")
@@ -165,6 +167,19 @@ class LayeringImageBuilder:
         key = layer_key("map", assembly.format, content.decode())
         entries = [bytes_entry(f"{APP}/{MODEL_CONFIG_MAP}", content, owner=SERVICE_USER)]
         return await assembly.found(key) or await assembly.made(key, MODEL_CONFIG_MAP, lambda: entries)
+
+    async def _attach(self, source: ImageSource, target: Target, manifest: bytes) -> None:
+        """What is said about the image, before the tag is: who finds the one finds the other."""
+        digest = f"sha256:{hashlib.sha256(manifest).hexdigest()}"
+        statements = Statements(
+            source,
+            self._settings.platform,
+            self._dependencies.python,
+            await self._dependencies.locks(source),
+            self._dependencies.runtime_lock,
+        )
+        for artifact in statements.artifacts(manifest, target.location, digest, await target.attached(digest)):
+            await target.attach(artifact)
 
     async def _described(self, source: ImageSource, layers: Sequence[Layer]) -> tuple[bytes, bytes]:
         """Its config and its manifest."""

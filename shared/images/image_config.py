@@ -5,10 +5,10 @@ from typing import Any
 
 from shared.domain.images import Layer
 from shared.domain.ports import ImageSource
-from shared.images.artifacts import MANIFEST_TYPE, canonical, describe
 from shared.images.base import TITLE
-from shared.images.layers import APP, SERVICE_USER
-from shared.images.layout import CONFIG_TYPE, LAYER_TITLE
+from shared.images.describing.artifacts import MANIFEST_TYPE, canonical, describe
+from shared.images.layouts.layout import CONFIG_TYPE, LAYER_TITLE
+from shared.images.packing.layers import APP, SERVICE_USER
 
 DEPENDENCIES = "opt/slipway/python"
 RUNTIME = "opt/slipway/runtime"

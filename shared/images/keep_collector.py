@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 
 from shared.domain.ports import Keep, KeptBlob, Needed, Unneeded
-from shared.images.cache import PREFIX as LAYERS
-from shared.images.source_layers import kept_name
+from shared.images.content.source_layers import kept_name
+from shared.images.packing.cache import PREFIX as LAYERS
 
 
 class KeepCollector:

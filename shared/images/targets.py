@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -10,8 +11,8 @@ from shared.domain.errors import BuildFailed, Unavailable
 from shared.domain.fencing import check_fence
 from shared.domain.images import Layer
 from shared.domain.ports import PublishedImage
-from shared.images.artifacts import Artifact
-from shared.images.layout import ImageLayout, location_of
+from shared.images.describing.artifacts import Artifact
+from shared.images.layouts.layout import ImageLayout, location_of
 from shared.registries.registry import Repository
 
 
@@ -36,6 +37,13 @@ class Target(Protocol):
 
     async def take_over(self, digest: str, source: Repository) -> str:
         """The blob of that repository; how it came here."""
+
+    @property
+    def location(self) -> str:
+        """What the image is called there."""
+
+    async def attached(self, digest: str) -> frozenset[str]:
+        """The types of the artifacts that are about that digest."""
 
     async def attach(self, artifact: Artifact) -> None:
         """The artifact, to be found by what it is about (referrers, OCI 1.1)."""
@@ -70,18 +78,25 @@ class LayoutTarget:
         return await asyncio.to_thread(self._layout.put_bytes, content)
 
     async def put_stream(self, chunks: AsyncIterator[bytes], layer: Awaitable[Layer]) -> None:
-        with self._layout.incoming() as partial:
-            await _written(chunks, partial)
-            self._layout.take(partial, (await layer).digest)
+        with self._layout.incoming() as file:
+            await _written(chunks, file)
+            self._layout.take(file, (await layer).digest)
 
     async def take_over(self, digest: str, source: Repository) -> str:
         if await self.has_blob(digest):
             return "there"
-        with self._layout.incoming() as partial:
-            if await _written(source.download(digest), partial) != digest:
+        with self._layout.incoming() as file:
+            if await _written(source.download(digest), file) != digest:
                 raise Unavailable(f"{source.location}: what came is not the blob {digest}.", code="RegistryCorrupt")
-            self._layout.take(partial, digest)
+            self._layout.take(file, digest)
         return "copied"
+
+    @property
+    def location(self) -> str:
+        return location_of(self._layout.folder, self._tag)
+
+    async def attached(self, digest: str) -> frozenset[str]:
+        return await asyncio.to_thread(self._layout.attached, digest)
 
     async def attach(self, artifact: Artifact) -> None:
         for blob in artifact.blobs:
@@ -90,7 +105,7 @@ class LayoutTarget:
 
     async def put_manifest(self, content: bytes) -> PublishedImage:
         digest = await asyncio.to_thread(self._layout.put_manifest, content, self._tag)
-        return PublishedImage(location_of(self._layout.folder, self._tag), digest)
+        return PublishedImage(self.location, digest)
 
     async def remove_tag(self, digest: str) -> None:
         await asyncio.to_thread(self._layout.remove_tag, self._tag, digest)
@@ -124,13 +139,23 @@ class RegistryTarget:
         return digest
 
     async def put_stream(self, chunks: AsyncIterator[bytes], layer: Awaitable[Layer]) -> None:
-        await self._repository.upload_stream(chunks, _digest_of(layer))
+        async def digest() -> str:
+            return (await layer).digest
+
+        await self._repository.upload_stream(chunks, digest)
 
     async def take_over(self, digest: str, source: Repository) -> str:
         how = await self.borrow(digest, source.location)
         if not how:
-            await self._repository.upload_stream(source.download(digest), _known(digest))
+            await self._repository.upload_stream(source.download(digest), partial(_known, digest))
         return how or "copied"
+
+    @property
+    def location(self) -> str:
+        return f"{self._repository.location}:{self._tag}"
+
+    async def attached(self, digest: str) -> frozenset[str]:
+        return frozenset(str(one.get("artifactType", "")) for one in await self._repository.referrers(digest))
 
     async def attach(self, artifact: Artifact) -> None:
         for blob in artifact.blobs:
@@ -140,13 +165,12 @@ class RegistryTarget:
     async def put_manifest(self, content: bytes) -> PublishedImage:
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         there = await self._repository.manifest(self._tag)
-        location = f"{self._repository.location}:{self._tag}"
         if there is not None and there.digest != digest:
-            raise BuildFailed(f"The tag {location} names another image already; a tag never moves.", code="TagTaken")
+            raise BuildFailed(f"The tag {self.location} names another image already; a tag never moves.", code="TagTaken")
         if there is None:
             check_fence()
             await self._repository.put_manifest(content, self._tag)
-        return PublishedImage(location, digest)
+        return PublishedImage(self.location, digest)
 
     async def remove_tag(self, digest: str) -> None:
         check_fence()
@@ -157,10 +181,6 @@ class RegistryTarget:
 
 async def _known(digest: str) -> str:
     return digest
-
-
-async def _digest_of(layer: Awaitable[Layer]) -> str:
-    return (await layer).digest
 
 
 async def _written(chunks: AsyncIterator[bytes], into: Path) -> str:

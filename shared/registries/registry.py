@@ -29,7 +29,7 @@ INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 _BLOB = {"Content-Type": "application/octet-stream"}
 _CHUNK = 1024 * 1024
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=120)
-_OF_A_REPOSITORY = re.compile(r"/(?:v2|acr/v1)/(.+)/(?:manifests|blobs|tags|_tags|_manifests)/")
+_OF_A_REPOSITORY = re.compile(r"/(?:v2|acr/v1)/(.+)/(?:manifests|blobs|tags|referrers|_tags|_manifests)/")
 
 type Content = Callable[[], bytes | AsyncIterator[bytes]]
 """Begins to give a body's bytes, anew at each call."""
@@ -174,13 +174,13 @@ class Repository:
         async with self._asked("PUT", _closing(place, digest), content=lambda: content, headers=_BLOB) as answer:
             await self._check(answer, 201)
 
-    async def upload_stream(self, chunks: AsyncIterator[bytes], digest: Awaitable[str]) -> None:
+    async def upload_stream(self, chunks: AsyncIterator[bytes], digest: Callable[[], Awaitable[str]]) -> None:
         """Send the blob, in one stream; its digest need not be known before that ends."""
         place = await self._begin_upload()
         async with self._asked("PATCH", place, content=_once(chunks), headers=_BLOB) as answer:
             await self._check(answer, 202)
             place = answer.headers.get("Location", place)
-        async with self._asked("PUT", _closing(place, await digest), headers={"Content-Length": "0"}) as answer:
+        async with self._asked("PUT", _closing(place, await digest()), headers={"Content-Length": "0"}) as answer:
             await self._check(answer, 201)
 
     async def _begin_upload(self) -> str:
@@ -212,6 +212,17 @@ class Repository:
                 self.name, io.BytesIO(content), tag=tag, media_type=media_type, **self._options
             )
 
+    async def referrers(self, subject: str) -> Sequence[Mapping[str, Any]]:
+        """How the artifacts that are about that digest are listed."""
+        async with self._asked("GET", f"referrers/{subject}") as answer:
+            if answer.status == 200:
+                listed: list[dict[str, Any]] = (await answer.json(content_type=None))["manifests"]
+                return listed
+            if answer.status != 404:
+                await self._check(answer, 200)
+        found = await self.manifest(_referrers_tag(subject))
+        return list(found.content["manifests"]) if found else []
+
     async def attach(self, manifest: bytes, descriptor: Mapping[str, Any], subject: str) -> None:
         """The manifest of an artifact that is about `subject`; found by the registry's referrers, or, where it keeps none,
         by the tag that takes their place (OCI distribution 1.1, referrers tag schema)."""
@@ -221,8 +232,7 @@ class Repository:
             await self._check(answer, 201)
             if answer.headers.get("OCI-Subject"):
                 return
-        found = await self.manifest(_referrers_tag(subject))
-        listed = list(found.content["manifests"]) if found else []
+        listed = await self.referrers(subject)
         if descriptor not in listed:
             index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [*listed, descriptor]}
             await self.put_manifest(json.dumps(index).encode(), _referrers_tag(subject))

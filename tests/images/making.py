@@ -13,13 +13,13 @@ from shared.domain.manifests import Asset, Manifest, RuntimeProperties, RuntimeT
 from shared.domain.models import Model
 from shared.domain.ports import DependencyLayers, ImageSource, PublishedImage
 from shared.image_settings import this_platform
-from shared.images.archives import Limits
 from shared.images.builder import BuilderSettings, LayeringImageBuilder
-from shared.images.cache import LayerCache
-from shared.images.dependencies import Dependencies, DependencySettings
-from shared.images.fetch import Fetcher
-from shared.images.layout_reader import LayoutReader
-from shared.images.source_layers import SourceLayers
+from shared.images.content.archives import Limits
+from shared.images.content.fetch import Fetcher
+from shared.images.content.source_layers import SourceLayers
+from shared.images.layouts.reader import LayoutReader
+from shared.images.packages.dependencies import Dependencies, DependencySettings
+from shared.images.packing.cache import LayerCache
 from shared.registries.registries import Registries
 from shared.storage.memory import MemoryKeep
 from tests.images.sources import Sources

@@ -14,8 +14,8 @@ from in_toto_attestation.v1.statement import Statement
 from in_toto_attestation.v1.statement_pb2 import Statement as StatementMessage
 
 from shared.domain.manifests import Asset, Manifest, RuntimeProperties, RuntimeType, TargetRuntime
-from shared.images.artifacts import artifact
-from shared.images.attestations import (
+from shared.images.describing.artifacts import artifact
+from shared.images.describing.attestations import (
     BUILD_TYPE,
     LOCK_MEDIA_TYPE,
     LOCK_TYPE,
@@ -44,7 +44,7 @@ PACKAGES = (
         "numpy",
         "2.1.0",
         (DIGEST,),
-        "https://conda.anaconda.org/t/SECRET/conda-forge/linux-64/numpy-2.1.0-py313h_0.conda",
+        "https://packages.example/t/SECRET/conda-forge/linux-64/numpy-2.1.0-py313h_0.conda",
     ),
 )
 MANIFEST = Manifest(

@@ -10,7 +10,7 @@ from shared.domain.errors import BuildFailed
 from shared.domain.manifests import Asset, RuntimeProperties, RuntimeType, TargetRuntime
 from shared.domain.models import Model
 from shared.images.builder import LayeringImageBuilder
-from shared.images.layout_reader import LayoutReader
+from shared.images.layouts.reader import LayoutReader
 from tests.images.making import (
     DRIVER,
     ID,

@@ -9,10 +9,10 @@ import pytest
 
 from shared.domain.ports import Collector, Needed, Unneeded
 from shared.images.builder import LayeringImageBuilder
+from shared.images.content.source_layers import kept_name
 from shared.images.keep_collector import KeepCollector
-from shared.images.layout_collector import LayoutCollector
-from shared.images.layout_reader import LayoutReader
-from shared.images.source_layers import kept_name
+from shared.images.layouts.collector import LayoutCollector
+from shared.images.layouts.reader import LayoutReader
 from shared.storage.memory import MemoryKeep
 from tests.images.making import ACCOUNT, Log, assembled, built, built_from, make_builder, source
 from tests.twins import EPOCH, ManualClock
@@ -112,15 +112,14 @@ async def test_what_is_kept_for_models_and_manifests_stays_and_the_rest_goes(bui
     image = source(sources, models={"model.pkl": (b"weights", False)}, requirements="six==1.17.0\n")
     _, known = await built_from(builder, image)
     contents = frozenset(content.digest for content in known.known.values())
-    names = await collected(KeepCollector(keep), needed(contents=contents, layers_used_since=EPOCH))
-    assert [name.partition("/")[0] for name in names] == ["locks"]
+    assert await collected(KeepCollector(keep), needed(contents=contents, layers_used_since=EPOCH)) == []
     for digest in contents - {""}:
         assert await keep.size(kept_name(digest)) is not None
     assert len(await collected(KeepCollector(keep), needed())) > 4
     assert [one async for one in keep.names("")] == []
 
 
-@pytest.mark.parametrize("name", ["contents/sha256/x", "incoming/x", "locks/x"])
+@pytest.mark.parametrize("name", ["contents/sha256/x", "incoming/x"])
 async def test_what_is_used_between_finding_and_removing_stays(keep, clock, name):
     collector, wanted = KeepCollector(keep), needed()
     await keep.put(name, b"1")

@@ -6,14 +6,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from rattler import Channel
 
 from shared.domain.errors import BuildFailed, Unavailable
-from shared.images import conda
-from shared.images.conda import CONDA, CondaInstaller, conda_entries, locked_packages
-from shared.images.conda_environment import CondaEnvironment, parse_environment
-from shared.images.requirements import parse_requirements
+from shared.images.packages import conda
+from shared.images.packages.conda import CONDA, CondaInstaller, conda_entries, locked_packages
+from shared.images.packages.environment import CondaEnvironment, parse_environment
+from shared.images.packages.requirements import parse_requirements
 from tests.images.channels import PLACEHOLDER, ChannelServer, Claimed, CondaChannel, Link
 
+CONDA_FORGE = Channel("conda-forge").base_url
 ALLOWED = ("conda-forge", "https://packages.example.com/team/")
 
 
@@ -55,9 +57,7 @@ def test_without_a_channel_it_is_the_first_that_is_allowed(text):
     assert parsed(text).channels == ("conda-forge",)
 
 
-@pytest.mark.parametrize(
-    "spelling", ["conda-forge", "https://conda.anaconda.org/conda-forge", "https://conda.anaconda.org/conda-forge/"]
-)
+@pytest.mark.parametrize("spelling", ["conda-forge", CONDA_FORGE, CONDA_FORGE.rstrip("/")])
 def test_a_channel_is_the_same_by_its_name_and_its_url(spelling):
     assert parsed(f"channels: ['{spelling}']").channels == ("conda-forge",)
     assert parsed(f"dependencies: ['{spelling}::numpy']").channels == ("conda-forge",)

@@ -7,8 +7,8 @@ import pytest
 
 from shared.domain.errors import BuildFailed
 from shared.image_settings import this_platform
-from shared.images.distributions import locked, overlaps, split
-from shared.images.packages import PackageInstaller
+from shared.images.packages.distributions import locked, overlaps, split
+from shared.images.packages.pip import PackageInstaller
 
 LOCK = """\
 # a comment

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import BuildFailed
-from shared.images.addresses import public
-from shared.images.fetch import Fetcher
+from shared.images.content.addresses import public
+from shared.images.content.fetch import Fetcher
 from tests.images.sources import Sources
 
 

@@ -11,8 +11,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.images.compression import BLOCK, METHODS, BlockCompressor, Compression
-from shared.images.layers import APP, Entry, bytes_entry, write_layer
+from shared.images.packing.compression import BLOCK, METHODS, BlockCompressor, Compression
+from shared.images.packing.layers import APP, Entry, bytes_entry, write_layer
 
 WEIGHTS = random.Random(7).randbytes(2_500_000)
 CODE = b"def run(body):\n    return body\n" * 100_000

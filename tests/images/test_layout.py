@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from shared.domain.errors import BuildFailed, Unavailable
-from shared.images.artifacts import artifact
-from shared.images.compression import METHODS, Compression
-from shared.images.layers import Entry, bytes_entry, write_layer
-from shared.images.layout import ImageLayout, location_of
-from shared.images.layout_reader import LayoutReader
+from shared.images.describing.artifacts import artifact
+from shared.images.layouts.layout import ImageLayout, location_of
+from shared.images.layouts.reader import LayoutReader
+from shared.images.packing.compression import METHODS, Compression
+from shared.images.packing.layers import Entry, bytes_entry, write_layer
 
 
 def digest(content: bytes) -> str:

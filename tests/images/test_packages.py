@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -18,12 +19,12 @@ import pytest
 
 from shared.domain.errors import BuildFailed, Unavailable
 from shared.image_settings import this_platform
-from shared.images.distributions import locked
-from shared.images.packages import Bounds, PackageInstaller
+from shared.images.packages.bounded import Bounds
+from shared.images.packages.distributions import locked
+from shared.images.packages.pip import PackageInstaller
 from tests.images.sources import Sources
 from tests.waiting import eventually
 
-PYPI = "https://pypi.org/simple"
 GIB = 1024**3
 PROJECT = "[build-system]\nrequires=[]\nbuild-backend='back'\nbackend-path=['.']\n[project]\nname='{0}'\nversion='1.0'\n"
 WHEEL = """
@@ -78,9 +79,24 @@ class Index:
                 info = tarfile.TarInfo(f"{name}-1.0/{path}")
                 info.size = len(text)
                 archive.addfile(info, io.BytesIO(text.encode()))
-        digest = hashlib.sha256(packed.getvalue()).hexdigest()
-        self.sources.put(f"{name}-1.0.tar.gz", packed.getvalue())
-        link = f'<a href="/{name}-1.0.tar.gz#sha256={digest}">{name}-1.0.tar.gz</a>'
+        self._list(name, f"{name}-1.0.tar.gz", packed.getvalue())
+
+    def add_wheel(self, name: str) -> str:
+        """Its lines of a lock."""
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as wheel:
+            information = f"{name}-1.0.dist-info"
+            wheel.writestr(f"{name}.py", "")
+            wheel.writestr(f"{information}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+            wheel.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            wheel.writestr(f"{information}/RECORD", "")
+        self._list(name, f"{name}-1.0-py3-none-any.whl", packed.getvalue())
+        return f"{name}==1.0 --hash=sha256:{hashlib.sha256(packed.getvalue()).hexdigest()}\n"
+
+    def _list(self, name: str, file: str, content: bytes) -> None:
+        digest = hashlib.sha256(content).hexdigest()
+        self.sources.put(file, content)
+        link = f'<a href="/{file}#sha256={digest}">{file}</a>'
         self.sources.put(f"simple/{name}/", link.encode(), headers={"Content-Type": "text/html"})
 
 
@@ -216,7 +232,7 @@ def test_builds_end_when_the_app_does(index, installer, tmp_path):
     told = tmp_path / "told"
     index.add("slow", f"import os, time\nopen({str(told)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)\n")
     code = (
-        "from pathlib import Path; from shared.images.packages import PackageInstaller as I;"
+        "from pathlib import Path; from shared.images.packages.pip import PackageInstaller as I;"
         f"I({this_platform()!r}, '3.13', Path({str(tmp_path / 'downloads')!r}), indexes=({index.url!r},))"
         f".install({installer().lock(('slow',))!r}, Path({str(tmp_path / 'tree')!r}))"
     )
@@ -247,16 +263,28 @@ def test_where_sources_are_not_built_a_package_without_a_wheel_is_named_and_noth
     assert not (tmp_path / "told.json").exists()
 
 
-def test_wheels_and_source_packages_of_one_lock_come_together(index, installer, package_cache, tmp_path):
+def test_wheels_and_source_packages_of_one_lock_come_together(index, installer, package_cache, tmp_path, monkeypatch):
     index.add("one", PURE)
     index.add("two", PURE)
-    builder = installer(indexes=(PYPI, index.url), downloads=package_cache)
+    monkeypatch.setenv("UV_EXTRA_INDEX_URL", index.url)
+    builder = installer(indexes=(), downloads=package_cache)
     builder.install(builder.lock(("one", "two", "six==1.17.0")), tmp_path / "tree")
     assert {"one.py", "two.py", "six.py"} <= {file.name for file in (tmp_path / "tree").iterdir()}
 
 
+def test_while_the_index_is_away_what_was_downloaded_before_is_installed(index, installer, tmp_path):
+    lock, builder = index.add_wheel("one"), installer()
+    builder.install(lock, tmp_path / "first")
+    index.sources.put("simple/one/", b"", status=503)
+    index.sources.remove("one-1.0-py3-none-any.whl")
+    builder.install(lock, tmp_path / "again")
+    assert (tmp_path / "again" / "one.py").exists()
+    with pytest.raises(Unavailable):
+        installer(downloads=tmp_path / "none").install(lock, tmp_path / "never")
+
+
 def test_a_part_of_a_lock_can_be_installed_by_itself(installer, package_cache, tmp_path):
-    builder = installer(indexes=(PYPI,), downloads=package_cache)
+    builder = installer(indexes=(), downloads=package_cache)
     packages = locked(builder.lock(("flask==3.0.0",)))
     builder.install("".join(package.text for package in packages if package.name in ("click", "flask")), tmp_path / "tree")
     assert {folder.name for folder in (tmp_path / "tree").glob("*.dist-info")} == {
@@ -266,14 +294,14 @@ def test_a_part_of_a_lock_can_be_installed_by_itself(installer, package_cache, t
 
 
 def test_packages_are_those_of_the_image_not_of_this_machine(installer, package_cache, tmp_path):
-    builder = installer(platform="linux/arm64", python="3.12", indexes=(PYPI,), downloads=package_cache)
+    builder = installer(platform="linux/arm64", python="3.12", indexes=(), downloads=package_cache)
     builder.install(builder.lock(("markupsafe==3.0.2",)), tmp_path / "tree")
     (native,) = (tmp_path / "tree").rglob("*.so")
     assert "cpython-312-aarch64" in native.name
 
 
 def test_hashes_of_the_requirements_file_are_kept_to(installer, package_cache):
-    builder = installer(indexes=(PYPI,), downloads=package_cache)
+    builder = installer(indexes=(), downloads=package_cache)
     wheel, _ = locked(builder.lock(("six==1.17.0",)))[0].hashes
     (kept,) = locked(builder.lock((f"six==1.17.0 --hash={wheel}",)))
     assert kept.hashes == (wheel,)
@@ -342,7 +370,7 @@ def test_without_indexes_of_slipways_own_uvs_variables_name_them(index, installe
 )
 def test_a_conflict_names_the_packages_and_who_asks_for_what(installer, *, python, requirements, contested, said):
     with pytest.raises(BuildFailed) as failed:
-        installer(indexes=(PYPI,), python=python).lock(requirements)
+        installer(indexes=(), python=python).lock(requirements)
     assert failed.value.code == "DependencyConflict"
     assert contested in failed.value.message
     assert said <= {detail.message for detail in failed.value.details}
@@ -358,6 +386,6 @@ def test_a_conflict_names_the_packages_and_who_asks_for_what(installer, *, pytho
 )
 def test_what_the_index_does_not_have_is_named_with_what_was_asked(installer, requirement, said):
     with pytest.raises(BuildFailed) as failed:
-        installer(indexes=(PYPI,)).lock((requirement, "six"))
+        installer(indexes=()).lock((requirement, "six"))
     assert failed.value.code == "RequirementNotFound"
     assert said in failed.value.message

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from shared.images.pipes import Inlet, Outlet, PipeBroken, together
+from shared.images.packing.pipes import Inlet, Outlet, PipeBroken, together
 
 CHUNKS = [b"a" * 10, b"b", b"c" * 1000] * 20
 

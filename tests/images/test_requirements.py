@@ -3,7 +3,7 @@
 import pytest
 
 from shared.domain.errors import BuildFailed
-from shared.images.requirements import SETUPTOOLS, Unsatisfiable, parse_requirements
+from shared.images.packages.requirements import SETUPTOOLS, Unsatisfiable, parse_requirements
 
 OURS = ("https://user:SECRET@Packages.Example/simple/", "http://mirror.example:8080/pypi")
 MODERN = "setuptools\n"

@@ -19,10 +19,11 @@ from shared.domain.errors import BuildFailed
 from shared.domain.manifests import RuntimeType
 from shared.image_settings import this_platform
 from shared.images.builder import LayeringImageBuilder
+from shared.images.describing.attestations import LOCK_TYPE, PROVENANCE_TYPE, SBOM_TYPE
 from shared.registries.registries import Registries
 from tests.conftest import REPOSITORY
 from tests.images.bases import PATH, push_base, python_layer, small_layer
-from tests.images.making import Log, assembled, built, built_from, make_builder, no_identity, source, tar_gz
+from tests.images.making import ID, Log, assembled, built, built_from, make_builder, no_identity, source, tar_gz
 from tests.registries.running import judge, registry
 
 
@@ -208,3 +209,53 @@ def answered(url: str) -> httpx.Response:
             pass
         assert time.monotonic() < deadline, url
         time.sleep(0.1)
+
+
+def referred(location: str, digest: str) -> dict[str, Any]:
+    """The artifacts about an image, by their types, as a registry without referrers of its own lists them."""
+    repository = location.rpartition(":")[0]
+    index = json.loads(
+        ran(judge("skopeo"), "inspect", "--tls-verify=false", "--raw", f"docker://{repository}:{tag(digest)}")
+    )
+    return {one["artifactType"]: one for one in index["manifests"]}
+
+
+def tag(digest: str) -> str:
+    return digest.replace(":", "-")
+
+
+def content_of(location: str, descriptor: dict[str, Any], folder: Path) -> str:
+    """What an artifact holds, copied out of the registry by another tool."""
+    copied = folder / descriptor["digest"].partition(":")[2]
+    source = f"docker://{location.rpartition(':')[0]}@{descriptor['digest']}"
+    ran(judge("skopeo"), "copy", "--src-tls-verify=false", source, f"dir:{copied}")
+    manifest = json.loads((copied / "manifest.json").read_text())
+    return (copied / manifest["layers"][0]["digest"].partition(":")[2]).read_text()
+
+
+async def test_an_image_has_its_packages_its_provenance_and_its_lock_beside_it(make, host, sources, tmp_path):
+    published = await built(make(host, f"{host}/base/python:1"), small(sources))
+    about = referred(published.location, published.digest)
+    assert about.keys() == {SBOM_TYPE, PROVENANCE_TYPE, LOCK_TYPE}
+    sbom = json.loads(content_of(published.location, about[SBOM_TYPE], tmp_path))
+    assert {"six", "setuptools"} <= {component["name"] for component in sbom["components"]}
+    statement = json.loads(content_of(published.location, about[PROVENANCE_TYPE], tmp_path))
+    assert statement["subject"][0]["digest"]["sha256"] == published.digest.partition(":")[2]
+    materials = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert {"base image", "the driver 'driver'", "pip.lock"} <= {material["name"] for material in materials}
+    assert "SECRET" not in json.dumps(statement)
+    assert "six==1.17.0" in content_of(published.location, about[LOCK_TYPE], tmp_path)
+
+
+async def test_what_is_said_about_an_image_is_said_once_and_goes_with_it(make, host, sources):
+    builder = make(host, f"{host}/base/python:1")
+    image, _, layers = await assembled(builder, small(sources))
+    published = await builder.publish(image, layers, Log())
+    first = referred(published.location, published.digest)
+    again = replace(image, version=2, operation_id=ID.format(5))
+    assert (await builder.publish(again, layers, Log())).digest == published.digest
+    assert referred(published.location, published.digest) == first
+    await builder.ensure_unpublished(again, layers, Log())
+    assert referred(published.location, published.digest) == first
+    await builder.ensure_unpublished(image, layers, Log())
+    assert tag_status(f"{published.location.rpartition(':')[0]}:{tag(published.digest)}") == 404

@@ -14,7 +14,7 @@ import aiohttp
 from yarl import URL
 
 from shared.domain.errors import BuildFailed, foreign
-from shared.images.addresses import Gate
+from shared.images.content.addresses import Gate
 
 _CHUNK = 1024 * 1024
 _MOST_REDIRECTS = 5

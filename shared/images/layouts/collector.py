@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from shared.domain.ports import Keep, Needed, Unneeded
-from shared.images.cache import PREFIX, LayerRecord
-from shared.images.layout import ImageLayout, tag_of
+from shared.images.layouts.layout import ImageLayout, tag_of
+from shared.images.packing.cache import PREFIX, LayerRecord
 
 _BLOB, _TAG = "blob", "image"
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from uuid import UUID, uuid5
 
 from shared.domain.manifests import Manifest
-from shared.images.artifacts import canonical
+from shared.images.describing.artifacts import canonical
 from shared.registries.references import Reference
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from rattler import install as link
 from rattler.exceptions import GatewayError, InstallerError, SolverError
 
 from shared.domain.errors import BuildFailed, ServiceError, foreign
-from shared.images.conda_packages import UnpackedPackage, channel_failure, refuse_shadowed, unpacked
+from shared.images.packages.conda_packages import UnpackedPackage, channel_failure, refuse_shadowed, unpacked
 
 _SOLVE_SECONDS = 60
 _FETCH_SECONDS = 60

@@ -89,10 +89,10 @@ def _place(url: str) -> tuple[object, ...]:
 def configuration(indexes: Sequence[str]) -> str:
     """What the installer alone is told, since it may hold credentials: package indexes and proxies. As uv.toml.
 
-    Without indexes of Slipway's own settings, those of uv's environment variables are taken.
+    Without indexes of Slipway's own settings, those of uv's environment variables are taken, or uv's own.
     """
     told = {name.lower(): value for name, value in os.environ.items()}
-    default = told.get("uv_default_index") or told.get("uv_index_url") or "https://pypi.org/simple"
+    default = told.get("uv_default_index") or told.get("uv_index_url") or ""
     more = f"{told.get('uv_index', '')} {told.get('uv_extra_index_url', '')}".split()
     first, *others = indexes or [re.sub(r"^[\w-]+=", "", index) for index in (default, *more)]
     proxies = {name: told.get(f"{name}_proxy") or told.get("all_proxy") for name in ("http", "https")}
@@ -100,7 +100,8 @@ def configuration(indexes: Sequence[str]) -> str:
     lines += [f"{name}-proxy = {json.dumps(proxy)}" for name, proxy in proxies.items() if proxy]
     lines += [f"no-proxy = {json.dumps([host.strip() for host in told.get('no_proxy', '').split(',') if host.strip()])}"]
     lines += [f"[[index]]\nurl = {json.dumps(index)}" for index in others]
-    return "\n".join([*lines, f"[[index]]\nurl = {json.dumps(first)}\ndefault = true\n"])
+    lines += [f"[[index]]\nurl = {json.dumps(first)}\ndefault = true"] if first else []
+    return "\n".join([*lines, ""])
 
 
 def _parsed(number: int, line: str) -> str:

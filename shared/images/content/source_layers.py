@@ -13,13 +13,13 @@ from typing import IO, Any, cast
 
 from shared.domain.errors import BuildFailed, foreign
 from shared.domain.ports import BuildLog, Content, Keep
-from shared.images.archives import Limits, MemberContent, archive_kind, members, safe_path
-from shared.images.assembly import Assembly, Made, noted, summary
-from shared.images.cache import layer_key
-from shared.images.fetch import Fetcher
-from shared.images.layers import APP, SERVICE_USER, Entry
-from shared.images.one_folder import OneFolder, Source
-from shared.images.pipes import Inlet, together
+from shared.images.content.archives import Limits, MemberContent, archive_kind, members, safe_path
+from shared.images.content.fetch import Fetcher
+from shared.images.content.one_folder import OneFolder, Source
+from shared.images.packing.assembly import Assembly, Made, noted, summary
+from shared.images.packing.cache import layer_key
+from shared.images.packing.layers import APP, SERVICE_USER, Entry
+from shared.images.packing.pipes import Inlet, together
 
 _START = 512
 _PIECE = 1024 * 1024

@@ -17,7 +17,8 @@ from uuid import uuid4
 
 from shared.domain.errors import BuildFailed, Unavailable
 from shared.domain.fencing import check_fence
-from shared.images.artifacts import MANIFEST_TYPE, Artifact
+from shared.images.describing.artifacts import MANIFEST_TYPE, Artifact
+from shared.images.whole_files import write_whole
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 _INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -82,7 +83,7 @@ class ImageLayout:
         """The content as a blob; its digest."""
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         if not self.has_blob(digest):
-            _write_whole(self.blob(digest), content)
+            write_whole(self.blob(digest), content)
         return digest
 
     def put_manifest(self, content: bytes, tag: str) -> str:
@@ -106,6 +107,11 @@ class ImageLayout:
         with self._changing_index() as index:
             if artifact.descriptor not in index["manifests"]:
                 index["manifests"].append(dict(artifact.descriptor))
+
+    def attached(self, digest: str) -> frozenset[str]:
+        """The types of the artifacts that are about that digest."""
+        about = [entry for entry in self.manifests() if not tag_of(entry) and self.subject(entry) == digest]
+        return frozenset(str(entry.get("artifactType", "")) for entry in about)
 
     def remove_tag(self, tag: str, digest: str = "") -> None:
         """Nothing has that tag, and nothing is about that digest unless another tag has it; blobs stay."""
@@ -139,17 +145,10 @@ class ImageLayout:
             fcntl.flock(lock, fcntl.LOCK_EX)
             index = {"schemaVersion": 2, "mediaType": _INDEX_TYPE, "manifests": self.manifests()}
             yield index
-            _write_whole(self.folder / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-            _write_whole(self.folder / "index.json", json.dumps(index, indent=2).encode())
+            write_whole(self.folder / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+            write_whole(self.folder / "index.json", json.dumps(index, indent=2).encode())
 
 
 def tag_of(entry: Mapping[str, Any]) -> str:
     """The tag of an entry of an index, empty when it has none."""
     return str(entry.get("annotations", {}).get(_REF_NAME, ""))
-
-
-def _write_whole(file: Path, content: bytes) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.parent / f".{uuid4().hex}"
-    partial.write_bytes(content)
-    partial.replace(file)

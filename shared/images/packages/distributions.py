@@ -14,7 +14,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from shared.domain.errors import BuildFailed, foreign
-from shared.images.installed import dropped
+from shared.images.packages.installed import dropped
 
 _LOCKED = re.compile(r"(?m)^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?==([^\s;\\]+)(?:[^\n]*\\\n)*[^\n]*\n?")
 _HASH = re.compile(r"--hash[= ](\S+)")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from shared.domain.images import Layer
-from shared.images.compression import BLOCK, METHODS, BlockCompressor, Compression, Sink
+from shared.images.packing.compression import BLOCK, METHODS, BlockCompressor, Compression, Sink
 
 TAR_FORMAT = "2"
 """Part of every cache key. Raise it when layers of the same content become others."""

@@ -5,33 +5,35 @@ Packages are decided on once for a manifest, and locked with hashes; its rebuild
 
 import asyncio
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from pydantic import ValidationError
 
 from shared.domain.errors import Unavailable
 from shared.domain.images import Layer
 from shared.domain.ports import BuildLog, Clock, Content, ImageSource, Keep, content_key
-from shared.images.assembly import Assembly, Made, summary
-from shared.images.cache import layer_key
-from shared.images.conda import CONDA, CondaInstaller, conda_entries
-from shared.images.conda_environment import CondaEnvironment, parse_environment
-from shared.images.distributions import LockedPackage, locked, overlaps, split
-from shared.images.fetch import Fetcher
+from shared.domain.wire import Timestamp, Wire
+from shared.images.content.fetch import Fetcher
+from shared.images.content.source_layers import kept_name
 from shared.images.image_config import DEPENDENCIES, RUNTIME
-from shared.images.installed import installed_entries
-from shared.images.layers import Entry, file_entry
-from shared.images.packages import INSTALLER, PackageInstaller
-from shared.images.requirements import parse_requirements
-from shared.images.source_layers import kept_name
+from shared.images.packages.conda import CONDA, CondaInstaller, conda_entries
+from shared.images.packages.distributions import LockedPackage, locked, overlaps, split
+from shared.images.packages.environment import CondaEnvironment, parse_environment
+from shared.images.packages.installed import installed_entries
+from shared.images.packages.pip import INSTALLER, PackageInstaller
+from shared.images.packages.requirements import parse_requirements
+from shared.images.packing.assembly import Assembly, Made, summary
+from shared.images.packing.cache import layer_key
+from shared.images.packing.layers import Entry, file_entry
+from shared.images.whole_files import write_whole
 
 PIP_LOCK, CONDA_LOCK = "pip.lock", "conda.lock"
-LOCKS = "locks/"
 _MOST_PACKAGE_LAYERS = 60
 _LOCK_LASTS = timedelta(hours=1)
 _LARGEST_FILE = 1024 * 1024
@@ -59,6 +61,13 @@ class _Group:
     @property
     def title(self) -> str:
         return ", ".join(map(str, self.packages))
+
+
+class _Resolution(Wire):
+    """What requirements came to, and when."""
+
+    at: Timestamp
+    lock: str
 
 
 class Dependencies:
@@ -93,6 +102,20 @@ class Dependencies:
         """The lines of its requirements file, checked. Raises BuildFailed."""
         return await self._requirements(source.manifest.target_runtime.properties.pip_requirements, log)
 
+    @property
+    def python(self) -> str:
+        """The version of Python that packages are installed for."""
+        return self._settings.python
+
+    @property
+    def runtime_lock(self) -> str:
+        """The packages of the scoring server."""
+        return (self._settings.runtime / "requirements.txt").read_text()
+
+    async def locks(self, source: ImageSource) -> Mapping[str, str]:
+        """All its locks, by name. Raises Unavailable."""
+        return {name: await self.lock(source, name) for name in (PIP_LOCK, CONDA_LOCK)}
+
     async def lock(self, source: ImageSource, name: str) -> str:
         """A lock that was decided on, empty when there is nothing to install. Raises Unavailable."""
         known = source.known.get(content_key(source.manifest.id, name))
@@ -105,7 +128,8 @@ class Dependencies:
 
     async def layers(self, source: ImageSource, assembly: Assembly, *, most: int) -> list[Layer]:
         """The layers of conda's packages, the scoring server and pip's packages; of the latter `most` at most."""
-        conda, pip = await self.lock(source, CONDA_LOCK), await self.lock(source, PIP_LOCK)
+        locks = await self.locks(source)
+        conda, pip = locks[CONDA_LOCK], locks[PIP_LOCK]
         made = [*(await self._conda_layer(conda, assembly)).layers] if conda else []
         made += (await self._runtime_layer(assembly)).layers
         if pip:
@@ -133,17 +157,33 @@ class Dependencies:
         return await asyncio.to_thread(self._conda.lock, environment)
 
     async def _lock_pip(self, lines: tuple[str, ...], source: ImageSource, log: BuildLog) -> str:
-        """Those requirements, resolved; as they were resolved for another manifest, when that was within the hour."""
-        now = self._clock.now()
-        key = f"{LOCKS}{layer_key(INSTALLER, self._settings.platform, self._settings.python, *lines)}.json"
-        before = None if source.no_cache else await self._keep.get(key)
-        if before and (known := json.loads(before)) and now - datetime.fromisoformat(known["at"]) < _LOCK_LASTS:
-            log.line(f"{len(lines)} requirements, as they were resolved at {known['at']}")
-            return str(known["lock"])
-        lock = await asyncio.to_thread(self._pip.lock, lines)
-        await self._keep.put(key, json.dumps({"at": now.isoformat(), "lock": lock}).encode())
+        """Those requirements, resolved; as they were resolved for another manifest, when that was within the hour, or while
+        the index is away."""
+        now, before = self._clock.now(), self._resolved_before(lines)
+        if before and not source.no_cache and now - before.at < _LOCK_LASTS:
+            log.line(f"{len(lines)} requirements, as they were resolved at {before.at:%H:%M}")
+            return before.lock
+        try:
+            lock = await asyncio.to_thread(self._pip.lock, lines)
+        except Unavailable as away:
+            if before is None:
+                raise
+            log.line(f"{away.message} The {len(lines)} requirements are as they were resolved at {before.at}.")
+            return before.lock
+        write_whole(self._lock_file(lines), _Resolution(at=now, lock=lock).json_text().encode())
         log.line(f"resolved {len(lines)} requirements in {(self._clock.now() - now).total_seconds():.2f} s")
         return lock
+
+    def _resolved_before(self, lines: tuple[str, ...]) -> _Resolution | None:
+        """By this process, or another one of this machine."""
+        try:
+            return _Resolution.model_validate_json(self._lock_file(lines).read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+
+    def _lock_file(self, lines: tuple[str, ...]) -> Path:
+        key = layer_key(INSTALLER, self._settings.platform, self._settings.python, *self._settings.indexes, *lines)
+        return self._settings.scratch / "locks" / f"{key}.json"
 
     async def _kept(self, lock: str) -> str:
         digest = f"sha256:{hashlib.sha256(lock.encode()).hexdigest()}"
@@ -152,7 +192,7 @@ class Dependencies:
 
     async def _runtime_layer(self, assembly: Assembly) -> Made:
         runtime = self._settings.runtime
-        lock = (runtime / "requirements.txt").read_text()
+        lock = self.runtime_lock
         files = sorted(runtime.rglob("*.py"))
         key = self._key(assembly, "runtime", lock, *(f"{file.relative_to(runtime)}={file.read_text()}" for file in files))
 

@@ -14,7 +14,7 @@ from isal import igzip
 from zstandard import ZstdDecompressor
 
 from shared.domain.errors import DeployFailed, Unavailable
-from shared.images.layout import LAYER_TITLE, ImageLayout
+from shared.images.layouts.layout import LAYER_TITLE, ImageLayout
 
 
 class LayoutReader:

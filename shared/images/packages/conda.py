@@ -17,9 +17,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from shared.domain.errors import BuildFailed, ServiceError, Unavailable
-from shared.images.conda_environment import CondaEnvironment
-from shared.images.conda_packages import refuse_link_outside
-from shared.images.layers import Entry, file_entry
+from shared.images.packages.conda_packages import refuse_link_outside
+from shared.images.packages.environment import CondaEnvironment
+from shared.images.packing.layers import Entry, file_entry
 
 CONDA = "opt/slipway/conda"
 """Where an image has its environment. Its packages are told so when they are installed; they work nowhere else."""
@@ -89,7 +89,7 @@ class CondaInstaller:
     def _run(self, action: str, seconds: float, **how: Any) -> Any:
         self.downloads.mkdir(parents=True, exist_ok=True)
         how |= {"subdir": self._subdir(), "downloads": str(self.downloads.absolute())}
-        command = [sys.executable, "-P", "-m", "shared.images.conda_process", action]
+        command = [sys.executable, "-P", "-m", "shared.images.packages.conda_process", action]
         try:
             ended = subprocess.run(  # noqa: S603  # the command is ours; what is the user's is its input
                 command,

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from shared.domain.images import Layer
 from shared.domain.ports import BuildLog
-from shared.images.cache import LayerCache
-from shared.images.compression import Compression, packers
-from shared.images.layers import Entry, layer_format, write_layer
-from shared.images.pipes import Outlet, together
+from shared.images.packing.cache import LayerCache
+from shared.images.packing.compression import Compression, packers
+from shared.images.packing.layers import Entry, layer_format, write_layer
+from shared.images.packing.pipes import Outlet, together
 from shared.images.targets import Target
 
 _SPOOL = 8 * 1024 * 1024

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from shared.images.layers import Entry, bytes_entry, file_entry
+from shared.images.packing.layers import Entry, bytes_entry, file_entry
 
 _DROPPED_NAMES = frozenset({".lock", "uv_build.json", "direct_url.json", "uv_cache.json"})
 _SHEBANG = re.compile(rb"\A#!.*python[0-9.]*[^\n]*\n|\A#!/bin/sh\n'''exec' .*\n' '''\n")

@@ -1,0 +1,1 @@
+"""Models and assets: fetched, checked, unpacked, and packed in one pass."""

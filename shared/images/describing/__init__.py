@@ -1,0 +1,1 @@
+"""What is said about an image, and kept beside it."""

@@ -1,0 +1,1 @@
+"""Layers: written, compressed, sent, and known from before."""
