@@ -14,8 +14,9 @@ demo: $(STAMP)
 up: $(STAMP)
 	@exec $(PYTHON) -m local.up
 
+# Two at a time, files as a whole: most tests wait for processes of their own.
 test: check
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest -n 2 --dist loadfile
 
 # The long form of tests/chaos: 20,000 histories, 500 killed workers, 1,000 operations.
 chaos: $(STAMP)

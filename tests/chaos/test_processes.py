@@ -17,6 +17,7 @@ from uuid import uuid4
 import pytest
 
 from local.azurite.server import free_ports
+from shared.images.layouts.layout import ImageLayout, tag_of
 from tests.chaos.processes import Disturber, PatientClient, below
 from tests.conftest import Stack
 from tests.uploads import ECHO, Road
@@ -212,16 +213,16 @@ def test_versions_of_a_name_have_no_gap_and_no_double(client, disturbed):
 
 def test_the_registry_has_a_tag_for_each_built_image_and_none_for_any_other(stack, client):
     (index,) = (stack.home / "images").rglob("index.json")
-    tags = {
-        entry["annotations"]["org.opencontainers.image.ref.name"]: entry["digest"]
-        for entry in json.loads(index.read_text())["manifests"]
-    }
+    layout = ImageLayout(index.parent)
+    tags = {tag_of(entry): entry["digest"] for entry in layout.manifests() if tag_of(entry)}
+    about = {layout.subject(entry) for entry in layout.manifests() if not tag_of(entry)}
     built = [image for image in client.all("images") if image["creationState"] == "Succeeded"]
     assert set(tags) == {image["imageLocation"].removeprefix(f"oci:{index.parent}:") for image in built}
     for digest in tags.values():
         manifest = json.loads(blob(index, digest).read_bytes())
         for part in (manifest["config"], *manifest["layers"]):
             assert blob(index, part["digest"]).stat().st_size == part["size"]
+    assert about == set(tags.values())
 
 
 def blob(index: Path, digest: str) -> Path:

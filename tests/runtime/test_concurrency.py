@@ -99,7 +99,11 @@ async def test_a_task_that_is_late_is_cancelled_and_frees_its_slot(start: Start)
     replica = await start(GATED + ASYNCHRONOUS, max_concurrency=1, max_waiting=0, request_timeout=1).ready()
     assert (await replica.score({}, headers={"x-request-id": "late"})).status_code == 504
     (replica.folder / "go").touch()
-    assert (await replica.score({})).status_code == 200
+
+    async def free() -> bool:
+        return (await replica.score({})).status_code == 200
+
+    await until(free)
     assert await replica.logged("late", "CancelledError")
 
 
