@@ -350,15 +350,21 @@ class World:
         self.engine = Engine(self.store, wake_ups, clock, workflows, owner="worker", limits=Limits())
         return self.engine
 
+    async def deliver_next(self) -> bool:
+        """Deliver the next wake-up, moving the clock to it; whether there was one."""
+        wake_up = self.wake_ups.pop()
+        if wake_up is None:
+            return False
+        due, account, operation_id = wake_up
+        self.clock.advance(max(due - self.clock.now(), timedelta(0)))
+        await self.engine.run(account, operation_id)
+        return True
+
     async def settle(self, most: int = 200) -> None:
-        """Deliver wake-ups, moving the clock to each, until none is left."""
+        """Deliver wake-ups until none is left."""
         for _ in range(most):
-            wake_up = self.wake_ups.pop()
-            if wake_up is None:
+            if not await self.deliver_next():
                 return
-            due, account, operation_id = wake_up
-            self.clock.advance(max(due - self.clock.now(), timedelta(0)))
-            await self.engine.run(account, operation_id)
         raise AssertionError("wake-ups without end")
 
     async def operation(self, operation: Operation) -> Operation:

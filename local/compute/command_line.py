@@ -7,6 +7,7 @@ from pathlib import Path
 from local.compute.contents import Content
 from local.compute.state import Deployment
 from shared.domain.services import ModelDataCollection
+from shared.images.image_config import CONDA
 
 ADDRESS = "127.0.0.1"
 _FROM_THIS_MACHINE = ("PATH", "HOME", "LANG", "TMPDIR")
@@ -14,10 +15,13 @@ _FROM_THIS_MACHINE = ("PATH", "HOME", "LANG", "TMPDIR")
 
 def command(content: Content, app: Path) -> list[str]:
     """The image's entry point with its paths as they are here.
-    `python` is the interpreter that runs the node; the scoring server keeps what is installed there from the driver.
+    `python` is that of the image's conda environment, if it has one, else the interpreter that runs the node; the scoring
+    server keeps what is installed there from the driver.
     """
     first, *others = (content.here(word, app) for word in content.entrypoint)
-    return [sys.executable if first == "python" else first, *others]
+    conda = Path(content.here(f"/{CONDA}/bin/python", app))
+    python = str(conda) if conda.exists() else sys.executable
+    return [python if first == "python" else first, *others]
 
 
 def environment(deployment: Deployment, content: Content, app: Path, *, port: int, waiting: int) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """What all endpoints have in common, by HTTP, under the published Functions runtime."""
 
-
 import httpx
 import pytest
 

@@ -38,11 +38,17 @@ def small_layer() -> bytes:
     return _tar([("etc/base", b"a base image", 0o644)])
 
 
-def push_base(host: str, repository: str, *layers: bytes, tag: str = "1", others: tuple[str, ...] = ()) -> None:
-    """Push an index of an image of those tars for this platform, and of images of nothing for the others."""
+def push_base(
+    host: str,
+    repository: str,
+    *layers: bytes,
+    tag: str = "1",
+    others: tuple[str, ...] = (),
+    platform: str = this_platform(),
+) -> None:
+    """Push an index of an image of those tars for that platform, and of images of nothing for the others."""
     entries = [
-        _entry(_push_image(host, repository, platform, layers if platform == this_platform() else ()), platform)
-        for platform in (*others, this_platform())
+        _entry(_push_image(host, repository, one, layers if one == platform else ()), one) for one in (*others, platform)
     ]
     index = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
     _put(host, f"{repository}/manifests/{tag}", index, INDEX)

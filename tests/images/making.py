@@ -60,9 +60,10 @@ def make_builder(
     scratch.mkdir(parents=True)
     (scratch / "packages").symlink_to(downloads)
     keep = settings.pop("keep", None) or MemoryKeep(CLOCK)
-    fetcher = Fetcher(allow=(sources.origin,), most_bytes=settings.pop("most_bytes", 10**9))
+    fetcher = Fetcher(allow=(sources.origin, *settings.pop("allow", ())), most_bytes=settings.pop("most_bytes", 10**9))
     runtime = settings.pop("runtime", None) or runtime_folder(folder)
-    of_dependencies = {name: settings.pop(name) for name in ("source_packages", "indexes") if name in settings}
+    names = ("source_packages", "indexes", "conda_channels")
+    of_dependencies = {name: settings.pop(name) for name in names if name in settings}
     builder_settings = BuilderSettings(**{"images": folder / "images", "platform": this_platform(), **settings})
     dependencies = DependencySettings(builder_settings.platform, "3.13", scratch, runtime, **of_dependencies)
     return LayeringImageBuilder(
@@ -84,6 +85,7 @@ def source(
     models: dict[str, tuple[bytes, bool]] | None = None,
     assets: dict[str, tuple[bytes, bool]] | None = None,
     requirements: str | None = None,
+    conda: str | None = None,
     changes: dict[str, object] | None = None,
 ) -> ImageSource:
     made = [
@@ -102,7 +104,8 @@ def source(
         Asset(id="x", url=sources.put(path, content), unpack=unpack) for path, (content, unpack) in (assets or {}).items()
     ]
     properties = RuntimeProperties(
-        pip_requirements=sources.put("requirements.txt", requirements.encode()) if requirements is not None else None
+        pip_requirements=sources.put("requirements.txt", requirements.encode()) if requirements is not None else None,
+        conda_env_file=sources.put("environment.yml", conda.encode()) if conda is not None else None,
     )
     manifest = Manifest(
         id=ID.format(9),

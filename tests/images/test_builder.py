@@ -11,6 +11,7 @@ from shared.domain.manifests import Asset, RuntimeProperties, RuntimeType, Targe
 from shared.domain.models import Model
 from shared.images.builder import LayeringImageBuilder
 from shared.images.layouts.reader import LayoutReader
+from tests.images.channels import ChannelServer, CondaChannel
 from tests.images.making import (
     DRIVER,
     ID,
@@ -293,3 +294,30 @@ async def test_a_tag_never_moves_to_another_image(builder, sources):
     await built(builder, source(sources, models={"model.pkl": (b"1", False)}))
     with pytest.raises(BuildFailed, match="a tag never moves"):
         await built(builder, source(sources, models={"model.pkl": (b"2", False)}))
+
+
+async def test_a_conda_environment_is_a_layer_whose_programs_come_first(sources, tmp_path, package_cache):
+    with ChannelServer() as server:
+        channel = CondaChannel(server)
+        channel.add("weights", "1.0", {"share/weights": b"0.5", "bin/tell": b"#!/bin/sh\necho hello\n"})
+        builder = make_builder(tmp_path, sources, package_cache, conda_channels=(channel.url,))
+        text = f"channels: ['{channel.url}']\ndependencies:\n- weights\n- pip:\n  - six==1.17.0\n"
+        image = source(sources, conda=text)
+        published, known = await built_from(builder, image)
+        channel.add("weights", "2.0", {"share/weights": b"0.7"})
+        again = await built(builder, replace(known, no_cache=True))
+    assert again == published
+    LayoutReader().unpack(published.location, published.digest, tmp_path / "root")
+    opt = tmp_path / "root" / "opt" / "slipway"
+    assert (opt / "conda" / "share" / "weights").read_bytes() == b"0.5"
+    assert (opt / "python" / "six.py").exists()
+    environment = LayoutReader().image_config(published.location, published.digest)["Env"]
+    (path,) = [entry for entry in environment if entry.startswith("PATH=")]
+    assert path.startswith("PATH=/opt/slipway/conda/bin:")
+
+
+async def test_a_channel_that_the_operator_does_not_name_is_refused_by_name(builder, sources):
+    image = source(sources, conda="channels: [somebody]\ndependencies: [numpy]\n")
+    with pytest.raises(BuildFailed, match="somebody") as refused:
+        await assembled(builder, image)
+    assert refused.value.code == "BadCondaEnvironment"

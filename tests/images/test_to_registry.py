@@ -20,6 +20,7 @@ from shared.domain.manifests import RuntimeType
 from shared.image_settings import this_platform
 from shared.images.builder import LayeringImageBuilder
 from shared.images.describing.attestations import LOCK_TYPE, PROVENANCE_TYPE, SBOM_TYPE
+from shared.images.packing.compression import Compression
 from shared.registries.registries import Registries
 from tests.conftest import REPOSITORY
 from tests.images.bases import PATH, push_base, python_layer, small_layer
@@ -180,22 +181,30 @@ async def test_the_image_runs_and_scores(make, host, sources, tmp_path):
 
 
 @contextmanager
+def container(location: str, folder: Path) -> Iterator[tuple[list[str], str]]:
+    """A container of the image: how it is called upon, and its name."""
+    buildah = [judge("buildah"), "--storage-driver", "vfs"]
+    buildah += ["--root", str(folder / "root"), "--runroot", str(folder / "run")]
+    try:
+        yield buildah, ran(*buildah, "from", "--tls-verify=false", f"docker://{location}").strip()
+    finally:
+        ran(*buildah, "rm", "--all")
+        shutil.rmtree(folder / "root", ignore_errors=True)
+
+
+@contextmanager
 def running(location: str, folder: Path) -> Iterator[str]:
     """The image as a container that runs; where it is scored."""
     (port,) = free_ports(1)
-    places = ["--root", str(folder / "root"), "--runroot", str(folder / "run")]
-    buildah = [judge("buildah"), "--storage-driver", "vfs", *places]
-    container = ran(*buildah, "from", "--tls-verify=false", f"docker://{location}").strip()
-    ran(*buildah, "config", "--env", f"SLIPWAY_PORT={port}", "--env", "SLIPWAY_HOST=127.0.0.1", container)
-    entrypoint = inspected(location, "--config")["config"]["Entrypoint"]
-    process = subprocess.Popen([*buildah, "run", "--isolation", "chroot", container, "--", *entrypoint])
-    try:
-        yield f"http://127.0.0.1:{port}/score"
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-        ran(*buildah, "rm", "--all")
-        shutil.rmtree(folder / "root", ignore_errors=True)
+    with container(location, folder) as (buildah, name):
+        ran(*buildah, "config", "--env", f"SLIPWAY_PORT={port}", "--env", "SLIPWAY_HOST=127.0.0.1", name)
+        entrypoint = inspected(location, "--config")["config"]["Entrypoint"]
+        process = subprocess.Popen([*buildah, "run", "--isolation", "chroot", name, "--", *entrypoint])
+        try:
+            yield f"http://127.0.0.1:{port}/score"
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
 
 
 def answered(url: str) -> httpx.Response:
@@ -259,3 +268,28 @@ async def test_what_is_said_about_an_image_is_said_once_and_goes_with_it(make, h
     assert referred(published.location, published.digest) == first
     await builder.ensure_unpublished(image, layers, Log())
     assert tag_status(f"{published.location.rpartition(':')[0]}:{tag(published.digest)}") == 404
+
+
+async def test_an_image_for_another_platform_is_made_of_that_platforms_base_and_wheels(make, host, sources, tmp_path):
+    other = "linux/arm64" if this_platform() != "linux/arm64" else "linux/amd64"
+    push_base(host, "base/other", small_layer(), platform=other, others=(this_platform(),))
+    image = source(sources, requirements="markupsafe==3.0.2\n")
+    published = await built(make(host, f"{host}/base/other:1", platform=other), image)
+    architecture = other.partition("/")[2]
+    shown = inspected(published.location, "--config")
+    assert (shown["os"], shown["architecture"]) == ("linux", architecture)
+    copied = tmp_path / "layout"
+    ran(judge("skopeo"), "copy", "--src-tls-verify=false", f"docker://{published.location}", f"oci:{copied}:x")
+    ran(judge("umoci"), "unpack", "--rootless", "--image", f"{copied}:x", tmp_path / "bundle")
+    (native,) = (tmp_path / "bundle" / "rootfs" / "opt" / "slipway" / "python").rglob("_speedups*.so")
+    assert {"arm64": "aarch64", "amd64": "x86_64"}[architecture] in native.name
+
+
+async def test_layers_may_be_compressed_by_zstd(make, host, sources, tmp_path):
+    published = await built(make(host, f"{host}/base/python:1", compression=Compression.ZSTD), small(sources))
+    layers = inspected(published.location, "--raw")["layers"]
+    assert [layer["mediaType"].rpartition("+")[2] for layer in layers] == ["gzip", *["zstd"] * (len(layers) - 1)]
+    with container(published.location, tmp_path) as (buildah, name):
+        root = Path(ran(*buildah, "mount", name).strip())
+        assert (root / "var" / "azureml-app" / "model.pkl").read_bytes() == b"weights"
+        assert (root / "opt" / "slipway" / "python" / "six.py").exists()

@@ -42,9 +42,13 @@ def judge(name: str) -> str:
 
 
 @contextmanager
-def registry(folder: Path, auth: dict[str, Any] | None = None) -> Iterator[str]:
-    """A registry's host, until the context ends."""
-    program, (port,) = judge(PROGRAM), free_ports(1)
+def registry(
+    folder: Path, auth: dict[str, Any] | None = None, *, port: int | None = None, most_bytes: int | None = None
+) -> Iterator[str]:
+    """A registry's host, until the context ends; with `most_bytes` it has no room for larger files."""
+    program, port = judge(PROGRAM), port or free_ports(1)[0]
+    limited = ["prlimit", f"--fsize={most_bytes}"] if most_bytes else []
+    folder.mkdir(parents=True, exist_ok=True)
     config = {
         "version": 0.1,
         "log": {"level": "error", "accesslog": {"disabled": True}},
@@ -54,7 +58,7 @@ def registry(folder: Path, auth: dict[str, Any] | None = None) -> Iterator[str]:
     }
     (folder / "config.yml").write_text(json.dumps(config))  # JSON is YAML
     with (folder / "registry.log").open("wb") as log:
-        running = subprocess.Popen([program, "serve", str(folder / "config.yml")], stdout=log, stderr=log)
+        running = subprocess.Popen([*limited, program, "serve", str(folder / "config.yml")], stdout=log, stderr=log)
         try:
             _wait(f"http://127.0.0.1:{port}/v2/")
             yield f"127.0.0.1:{port}"

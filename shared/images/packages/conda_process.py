@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -105,7 +105,7 @@ async def install(*, subdir: str, downloads: str, packages: list[tuple[str, str]
             async with few:
                 return await unpacked(client, url, sha256, downloads=Path(downloads), into=Path(folder))
 
-        ready = await asyncio.gather(*(prepared(*package) for package in packages))
+        ready = await _all_ended(prepared(*package) for package in packages)
         refuse_shadowed(ready)
         try:
             await link(
@@ -122,6 +122,14 @@ async def install(*, subdir: str, downloads: str, packages: list[tuple[str, str]
             message = f"The conda packages could not be installed: {foreign(' '.join(str(error).split()), 500)}"
             raise BuildFailed(message, code="PackagesFailed") from error
     _tidy(tree)
+
+
+async def _all_ended(work: Iterable[Coroutine[Any, Any, UnpackedPackage]]) -> list[UnpackedPackage]:
+    """All results; the first error only when none is at work any more in the folder that goes with it."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    if errors := [result for result in results if isinstance(result, BaseException)]:
+        raise errors[0]
+    return [result for result in results if not isinstance(result, BaseException)]
 
 
 def _tidy(tree: Path) -> None:
