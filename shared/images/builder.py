@@ -117,13 +117,8 @@ class LayeringImageBuilder:
     async def publish(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> PublishedImage:
         """Config and manifest over those layers, under a tag that never moves; beside it, what is said about the image."""
         target = self._target(source)
-        there = await asyncio.gather(*(target.has_blob(layer.digest) for layer in layers))
-        missing = [layer.title for layer, is_there in zip(layers, there, strict=True) if not is_there]
-        if missing:
-            raise Unavailable(f"The layers {', '.join(missing)} are not where the image goes.", code="LayerMissing")
         config, manifest = await self._described(source, layers)
-        await target.put_bytes(config)
-        await self._attach(source, target, manifest)
+        await all_of([_check_there(target, layers), _put(target, config), self._attach(source, target, manifest)])
         published = await target.put_manifest(manifest)
         size = sum(layer.size for layer in layers)
         log.line(f"pushed {published.location}, {published.digest}, {len(layers)} layers, {size_text(size)}")
@@ -178,8 +173,8 @@ class LayeringImageBuilder:
             await self._dependencies.locks(source),
             self._dependencies.runtime_lock,
         )
-        for artifact in statements.artifacts(manifest, target.location, digest, await target.attached(digest)):
-            await target.attach(artifact)
+        made = await target.attached(digest)
+        await target.attach(list(statements.artifacts(manifest, target.location, digest, made)))
 
     async def _described(self, source: ImageSource, layers: Sequence[Layer]) -> tuple[bytes, bytes]:
         """Its config and its manifest."""
@@ -207,6 +202,17 @@ class LayeringImageBuilder:
             raise ValueError("Neither a registry nor a folder for images is set.")
         layout = ImageLayout(layout_folder(self._settings.images, source.account.scope))
         return LayoutTarget(layout, f"{source.name}:{source.version}")
+
+
+async def _put(target: Target, content: bytes) -> None:
+    await target.put_bytes(content)
+
+
+async def _check_there(target: Target, layers: Sequence[Layer]) -> None:
+    there = await asyncio.gather(*(target.has_blob(layer.digest) for layer in layers))
+    missing = [layer.title for layer, is_there in zip(layers, there, strict=True) if not is_there]
+    if missing:
+        raise Unavailable(f"The layers {', '.join(missing)} are not where the image goes.", code="LayerMissing")
 
 
 def _refuse_what_cannot_be_built(source: ImageSource) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -45,8 +45,8 @@ class Target(Protocol):
     async def attached(self, digest: str) -> frozenset[str]:
         """The types of the artifacts that are about that digest."""
 
-    async def attach(self, artifact: Artifact) -> None:
-        """The artifact, to be found by what it is about (referrers, OCI 1.1)."""
+    async def attach(self, artifacts: Sequence[Artifact]) -> None:
+        """The artifacts, all about one image, to be found by what they are about (referrers, OCI 1.1)."""
 
     async def put_manifest(self, content: bytes) -> PublishedImage:
         """The manifest under the image's tag. Raises BuildFailed when the tag names another image."""
@@ -98,10 +98,11 @@ class LayoutTarget:
     async def attached(self, digest: str) -> frozenset[str]:
         return await asyncio.to_thread(self._layout.attached, digest)
 
-    async def attach(self, artifact: Artifact) -> None:
-        for blob in artifact.blobs:
-            await self.put_bytes(blob)
-        await asyncio.to_thread(self._layout.put_artifact, artifact)
+    async def attach(self, artifacts: Sequence[Artifact]) -> None:
+        for artifact in artifacts:
+            for blob in artifact.blobs:
+                await self.put_bytes(blob)
+            await asyncio.to_thread(self._layout.put_artifact, artifact)
 
     async def put_manifest(self, content: bytes) -> PublishedImage:
         digest = await asyncio.to_thread(self._layout.put_manifest, content, self._tag)
@@ -157,10 +158,12 @@ class RegistryTarget:
     async def attached(self, digest: str) -> frozenset[str]:
         return frozenset(str(one.get("artifactType", "")) for one in await self._repository.referrers(digest))
 
-    async def attach(self, artifact: Artifact) -> None:
-        for blob in artifact.blobs:
-            await self.put_bytes(blob)
-        await self._repository.attach(artifact.manifest, artifact.descriptor, artifact.subject)
+    async def attach(self, artifacts: Sequence[Artifact]) -> None:
+        blobs = dict.fromkeys(blob for artifact in artifacts for blob in artifact.blobs)
+        await asyncio.gather(*(self.put_bytes(blob) for blob in blobs))
+        about = {artifact.manifest: artifact.descriptor for artifact in artifacts}
+        for subject in {artifact.subject for artifact in artifacts}:
+            await self._repository.attach(about, subject)
 
     async def put_manifest(self, content: bytes) -> PublishedImage:
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"

@@ -8,6 +8,7 @@ import asyncio
 import io
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 _BLOB = {"Content-Type": "application/octet-stream"}
 _CHUNK = 1024 * 1024
+_SEEN_SECONDS = 60.0
+_MOST_SEEN = 10_000
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=120)
 _OF_A_REPOSITORY = re.compile(r"/(?:v2|acr/v1)/(.+)/(?:manifests|blobs|tags|referrers|_tags|_manifests)/")
 
@@ -53,6 +56,18 @@ class Registry:
         self._authority = authority
         self._session: aiohttp.ClientSession | None = None
         self._client: ContainerRegistryClient | None = None
+        self._seen: dict[tuple[str, str], float] = {}
+
+    def saw(self, repository: str, digest: str) -> None:
+        """That blob is in that repository."""
+        self._seen[repository, digest] = time.monotonic() + _SEEN_SECONDS
+
+    def has_seen(self, repository: str, digest: str) -> bool:
+        """Whether it was there a moment ago: no registry removes it that soon."""
+        now = time.monotonic()
+        if len(self._seen) > _MOST_SEEN:
+            self._seen = {blob: until for blob, until in self._seen.items() if until > now}
+        return self._seen.get((repository, digest), 0.0) > now
 
     def repository(self, name: str) -> "Repository":
         """A repository of it, which need not be there yet."""
@@ -149,12 +164,15 @@ class Repository:
         return f"{self._registry.host}/{self.name}"
 
     async def has_blob(self, digest: str) -> bool:
-        """Whether the blob is there."""
+        """Whether the blob is there, or was a moment ago."""
+        if self._registry.has_seen(self.name, digest):
+            return True
         async with self._asked("HEAD", f"blobs/{digest}") as answer:
             if answer.status == 404:
                 return False
             await self._check(answer, 200)
-            return True
+        self._registry.saw(self.name, digest)
+        return True
 
     async def mount(self, digest: str, source: str) -> bool:
         """Take the blob over from another repository of the same registry; False when it will not be done."""
@@ -166,6 +184,7 @@ class Repository:
         if begun:
             async with self._asked("DELETE", begun):
                 return False
+        self._registry.saw(self.name, digest)
         return True
 
     async def upload(self, digest: str, content: bytes) -> None:
@@ -173,6 +192,7 @@ class Repository:
         place = await self._begin_upload()
         async with self._asked("PUT", _closing(place, digest), content=lambda: content, headers=_BLOB) as answer:
             await self._check(answer, 201)
+        self._registry.saw(self.name, digest)
 
     async def upload_stream(self, chunks: AsyncIterator[bytes], digest: Callable[[], Awaitable[str]]) -> None:
         """Send the blob, in one stream; its digest need not be known before that ends."""
@@ -180,8 +200,10 @@ class Repository:
         async with self._asked("PATCH", place, content=_once(chunks), headers=_BLOB) as answer:
             await self._check(answer, 202)
             place = answer.headers.get("Location", place)
-        async with self._asked("PUT", _closing(place, await digest()), headers={"Content-Length": "0"}) as answer:
+        known = await digest()
+        async with self._asked("PUT", _closing(place, known), headers={"Content-Length": "0"}) as answer:
             await self._check(answer, 201)
+        self._registry.saw(self.name, known)
 
     async def _begin_upload(self) -> str:
         async with self._asked("POST", "blobs/uploads/") as answer:
@@ -220,22 +242,29 @@ class Repository:
                 return listed
             if answer.status != 404:
                 await self._check(answer, 200)
+        return await self._tagged_referrers(subject)
+
+    async def _tagged_referrers(self, subject: str) -> list[Mapping[str, Any]]:
         found = await self.manifest(_referrers_tag(subject))
         return list(found.content["manifests"]) if found else []
 
-    async def attach(self, manifest: bytes, descriptor: Mapping[str, Any], subject: str) -> None:
-        """The manifest of an artifact that is about `subject`; found by the registry's referrers, or, where it keeps none,
-        by the tag that takes their place (OCI distribution 1.1, referrers tag schema)."""
-        headers = {"Content-Type": descriptor["mediaType"]}
-        path = f"manifests/{descriptor['digest']}"
+    async def attach(self, manifests: Mapping[bytes, Mapping[str, Any]], subject: str) -> None:
+        """The manifests of artifacts that are about `subject`, each with how it is listed; found by the registry's
+        referrers, or, where it keeps none, by the tag that takes their place (OCI distribution 1.1)."""
+        told = await asyncio.gather(*(self._put_artifact(manifest, listed) for manifest, listed in manifests.items()))
+        new = [listed for listed, is_referrer in zip(manifests.values(), told, strict=True) if not is_referrer]
+        if new:
+            before = await self._tagged_referrers(subject)
+            listed = [*before, *(one for one in new if one not in before)]
+            index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": listed}
+            await self.put_manifest(json.dumps(index).encode(), _referrers_tag(subject))
+
+    async def _put_artifact(self, manifest: bytes, listed: Mapping[str, Any]) -> bool:
+        """Whether the registry itself keeps what it is about."""
+        headers, path = {"Content-Type": listed["mediaType"]}, f"manifests/{listed['digest']}"
         async with self._asked("PUT", path, content=lambda: manifest, headers=headers) as answer:
             await self._check(answer, 201)
-            if answer.headers.get("OCI-Subject"):
-                return
-        listed = await self.referrers(subject)
-        if descriptor not in listed:
-            index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [*listed, descriptor]}
-            await self.put_manifest(json.dumps(index).encode(), _referrers_tag(subject))
+            return "OCI-Subject" in answer.headers
 
     async def detach(self, subject: str) -> None:
         """Nothing is attached to that digest by a tag, unless an image of it is tagged."""

@@ -134,11 +134,13 @@ def test_one_trace_shows_a_request_from_its_post_to_its_last_step(listener, buil
 
 
 def test_metrics_count_operations_by_kind_and_state_and_time_steps_and_waiting(listener, build):
-    counted = eventually(lambda: listener.metrics.get("slipway.operations"))
-    assert (("workflow", "build-image"), ("state", "Succeeded")) in counted
-    timed = eventually(lambda: listener.metrics.get("slipway.step.duration"))
-    assert (("workflow", "build-image"), ("step", "publish")) in timed
-    assert (("workflow", "build-image"), ("step", "content")) in eventually(lambda: listener.metrics.get("slipway.retries"))
+    of_builds = ("workflow", "build-image")
+    for name, what in {
+        "slipway.operations": ("state", "Succeeded"),
+        "slipway.step.duration": ("step", "publish"),
+        "slipway.retries": ("step", "content"),
+    }.items():
+        eventually(lambda name=name, what=what: (of_builds, what) in listener.metrics.get(name, ()))
     assert eventually(lambda: listener.metrics.get("slipway.queue.age"))
 
 

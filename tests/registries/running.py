@@ -53,7 +53,7 @@ def registry(
         "version": 0.1,
         "log": {"level": "error", "accesslog": {"disabled": True}},
         "storage": {"filesystem": {"rootdirectory": str(folder / "blobs")}, "delete": {"enabled": True}},
-        "http": {"addr": f"127.0.0.1:{port}", "relativeurls": True},
+        "http": {"addr": f"127.0.0.1:{port}", "relativeurls": True, "draintimeout": "5s"},
         **({"auth": auth} if auth else {}),
     }
     (folder / "config.yml").write_text(json.dumps(config))  # JSON is YAML

@@ -37,6 +37,7 @@ PIP_LOCK, CONDA_LOCK = "pip.lock", "conda.lock"
 _MOST_PACKAGE_LAYERS = 60
 _LOCK_LASTS = timedelta(hours=1)
 _LARGEST_FILE = 1024 * 1024
+_MOST_LOCKS = 200
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Dependencies:
         self._fetcher = fetcher
         self._keep = keep
         self._clock = clock
+        self._locks: dict[str, str] = {}
         downloads = settings.scratch / "packages"
         self._pip = PackageInstaller(
             settings.platform, settings.python, downloads, settings.source_packages, settings.indexes
@@ -121,10 +123,18 @@ class Dependencies:
         known = source.known.get(content_key(source.manifest.id, name))
         if known is None:
             return ""
-        text = await self._keep.get(kept_name(known.digest))
-        if text is None:
-            raise Unavailable(f"The {name} of manifest {source.manifest.id} is not kept any more.", code="NotKept")
-        return text.decode()
+        if known.digest not in self._locks:
+            text = await self._keep.get(kept_name(known.digest))
+            if text is None:
+                raise Unavailable(f"The {name} of manifest {source.manifest.id} is not kept any more.", code="NotKept")
+            self._remember(known.digest, text.decode())
+        return self._locks[known.digest]
+
+    def _remember(self, digest: str, lock: str) -> None:
+        """The next step, or build, asks for it again."""
+        if len(self._locks) >= _MOST_LOCKS:
+            self._locks.pop(next(iter(self._locks)))
+        self._locks[digest] = lock
 
     async def layers(self, source: ImageSource, assembly: Assembly, *, most: int) -> list[Layer]:
         """The layers of conda's packages, the scoring server and pip's packages; of the latter `most` at most."""
@@ -188,6 +198,7 @@ class Dependencies:
     async def _kept(self, lock: str) -> str:
         digest = f"sha256:{hashlib.sha256(lock.encode()).hexdigest()}"
         await self._keep.put(kept_name(digest), lock.encode())
+        self._remember(digest, lock)
         return digest
 
     async def _runtime_layer(self, assembly: Assembly) -> Made:
