@@ -6,10 +6,11 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Self
 
 from local.azurite.server import free_ports
 from local.issuer import write_private
@@ -29,6 +30,11 @@ class Ports:
     control: int
     front_end: int
     issuer: int
+
+    @classmethod
+    def among(cls, free: Sequence[int], but: int) -> Self:
+        """The first of those that are free, none of them `but`."""
+        return cls(*[port for port in free if port != but][: len(fields(cls))])
 
 
 class Home:
@@ -58,13 +64,16 @@ class Home:
                 raise StackError(f"Another stack is running on {self.folder}; stop it, or set SLIPWAY_HOME.") from None
             yield
 
-    def ports(self) -> Ports:
-        """The ports of this home, chosen at its first use; raises StackError for one that somebody else has taken."""
+    def ports(self, but: int) -> Ports:
+        """The ports of this home, chosen at its first use, none of them `but`, which is free until the API takes it.
+
+        Raises StackError for one that somebody else has taken.
+        """
         file = self.folder / "ports.json"
         if file.exists():
             ports = Ports(**json.loads(file.read_text()))
         else:
-            ports = Ports(*free_ports(6))
+            ports = Ports.among(free_ports(7), but)
             file.write_text(json.dumps(asdict(ports)))
         for name, port in asdict(ports).items():
             refuse_taken(port, f"which {file} keeps for '{name}'")

@@ -80,7 +80,7 @@ async def running_stack(home: Home, port: int, cache: Path) -> AsyncIterator[Run
     await asyncio.to_thread(ensure_installed)
     with home.locked():
         refuse_taken(port, "which PORT names for the API")
-        ports = home.ports()
+        ports = home.ports(but=port)
         azurite = AzuriteAddress(ports.blob, ports.queue, ports.table)
         issuer = Issuer(home.folder / "secrets" / "issuer.pem", ports.issuer)
         issuer.start()

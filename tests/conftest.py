@@ -52,6 +52,7 @@ class Stack:
         for line in self.process.stdout:
             if line.startswith("(ready"):
                 return
+        self.process.stdout.close()
         raise AssertionError(f"the stack did not get ready: exit code {self.process.wait()}")
 
     def stop(self, number: int = signal.SIGTERM) -> int:
