@@ -2,6 +2,7 @@
 
 from pydantic import RootModel
 
+from shared.domain.compute_resources import ComputeResourceResponse
 from shared.domain.deployments import Deployment
 from shared.domain.images import Image
 from shared.domain.manifests import Manifest
@@ -39,6 +40,13 @@ class PaginatedServiceList(Wire):
     """A page of services."""
 
     value: tuple[ServiceResponse, ...]
+    next_link: str | None = None
+
+
+class PaginatedComputeResourceList(Wire):
+    """A page of compute resources."""
+
+    value: tuple[ComputeResourceResponse, ...]
     next_link: str | None = None
 
 

@@ -37,11 +37,12 @@ _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer: a status, and a value that becomes JSON, or JSON text."""
+    """An answer: a status, and a value that becomes JSON, or text, of JSON unless `mimetype` says otherwise."""
 
     status: int
     body: BaseModel | str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    mimetype: str = "application/json"
 
 
 @dataclass(frozen=True)
@@ -221,5 +222,5 @@ def _refusal(error: ServiceError, request: func.HttpRequest) -> Reply:
 
 def _response(reply: Reply, headers: Mapping[str, str]) -> func.HttpResponse:
     body = reply.body.model_dump_json(exclude_none=True) if isinstance(reply.body, BaseModel) else reply.body
-    mimetype = "text/plain" if body is None else "application/json"
+    mimetype = "text/plain" if body is None else reply.mimetype
     return func.HttpResponse(body, status_code=reply.status, headers={**headers, **reply.headers}, mimetype=mimetype)

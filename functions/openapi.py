@@ -12,6 +12,7 @@ from functions.listing import DEFAULT_COUNT, MOST_COUNT
 from functions.repeating import FIRST_SENT, METHODS, REQUEST_ID
 from shared.domain.operations import ErrorResponse
 
+_FORMATS = {"id": {"format": "uuid"}}
 _REF = "#/components/schemas/{model}"
 
 
@@ -57,7 +58,7 @@ def _operation(route: Route) -> dict[str, Any]:
 
 def _parameters(route: Route) -> list[dict[str, Any]]:
     parameters = [
-        _parameter(name, "path", {"type": "string", "format": "uuid"}, required=True) for name in _in_path(route.path)
+        _parameter(name, "path", {"type": "string"} | _FORMATS.get(name, {}), required=True) for name in _in_path(route.path)
     ]
     if route.role is not None:
         version = {"type": "string", "enum": list(API_VERSIONS)}

@@ -1,4 +1,4 @@
-"""Timer functions: the sweep, which finds what a lost wake-up left behind; retention; and garbage."""
+"""Timer functions: the sweep, which finds what a lost wake-up left behind; surveys of clusters; retention; and garbage."""
 
 import logging
 
@@ -29,6 +29,14 @@ async def sweep_outboxes(timer: func.TimerRequest) -> None:  # noqa: ARG001  # t
         for publisher in slipway().publishers:
             if await publisher.waiting(account):
                 slipway().outbox_wake_ups.announce(account)
+
+
+@blueprint.function_name("survey_services")
+@blueprint.timer_trigger(arg_name="timer", schedule="30 * * * * *")
+async def survey_services(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the host gives it
+    """Compare services with what there is on their clusters: put back, remove, and follow how they fare."""
+    for account in slipway().accounts:
+        await slipway().surveys.survey(account)
 
 
 @blueprint.function_name("remove_expired")

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from functools import cache, cached_property
 from uuid import uuid4
 
-from shared.compute.directory import ComputeDirectory
+from shared.compute.kinds import Clusters, KindsOfCompute
 from shared.compute.local_process import LocalProcessCompute
 from shared.domain.accounts import Account
 from shared.domain.errors import NotFound
 from shared.domain.events import Event, WebhookEvent
-from shared.domain.plans import BUILD_IMAGE, DELETE_SERVICE, DEPLOY_SERVICE, RUN_PIPELINE
-from shared.domain.ports import NO_TELEMETRY, Computes, EventSink, ImageBuilder, Store, Telemetry, WakeUps
+from shared.domain.plans import BUILD_IMAGE, DELETE_SERVICE, DEPLOY_SERVICE, RESTORE_SERVICE, RUN_PIPELINE
+from shared.domain.ports import NO_TELEMETRY, EventSink, ImageBuilder, Store, Telemetry, WakeUps
 from shared.events.failures import CommandFailures
 from shared.events.sinks import EndpointSink, QueueSink
 from shared.identity.tokens import TokenVerifier
@@ -24,9 +24,11 @@ from shared.orchestration.deploy_service import DeployService
 from shared.orchestration.engine import Engine, Limits
 from shared.orchestration.outcome import Workflow
 from shared.orchestration.publisher import Publisher
+from shared.orchestration.restore_service import RestoreService
 from shared.orchestration.run_pipeline import RunPipeline
 from shared.resources.announcing import AnnouncingStore
 from shared.resources.commands import Commands
+from shared.resources.compute_resources import ComputeResources
 from shared.resources.deployments import Deployments
 from shared.resources.garbage import Garbage
 from shared.resources.images import Images
@@ -38,12 +40,16 @@ from shared.resources.paging import SkipTokens
 from shared.resources.pipelines import Pipelines
 from shared.resources.repeatability import Requests
 from shared.resources.retention import Retention
+from shared.resources.service_logs import PrintedLogs
 from shared.resources.services import Services
+from shared.resources.specs import Specs
+from shared.resources.surveys import Surveys
 from shared.settings import Settings, read_settings
 from shared.storage.blobs import BlobAccount
 from shared.storage.build_logs import BlobBuildLogs
 from shared.storage.connection import StorageConnection
 from shared.storage.queues import COMMANDS, EVENTS, OUTBOX, POISON, WAKE_UPS, OutboxWakeUps, QueueSender, QueueWakeUps
+from shared.storage.service_logs import BlobServiceLogs
 from shared.storage.tables import TableStore
 
 
@@ -106,13 +112,30 @@ class Slipway:
     @cached_property
     def images(self) -> Images:
         """Use cases of images."""
-        return Images(self._store, self._clock, operations=self.operations, computes=self._computes, logs=self._logs)
+        return Images(self._store, self._clock, operations=self.operations, computes=self.compute_resources, logs=self._logs)
 
     @cached_property
     def services(self) -> Services:
         """Use cases of services."""
         return Services(
-            self._store, self._clock, operations=self.operations, computes=self._computes, key_ring=self._key_ring
+            self._store, self._clock, operations=self.operations, computes=self.compute_resources, key_ring=self._key_ring
+        )
+
+    @cached_property
+    def compute_resources(self) -> ComputeResources:
+        """Use cases of compute resources, which also find the compute of a service."""
+        return ComputeResources(self._store, self._clock, self._kinds)
+
+    @cached_property
+    def printed_logs(self) -> PrintedLogs:
+        """The use case of services' logs."""
+        return PrintedLogs(self._store, self.compute_resources, self._service_logs)
+
+    @cached_property
+    def surveys(self) -> Surveys:
+        """What compares services with what there is on their compute."""
+        return Surveys(
+            self._store, self._clock, operations=self.operations, computes=self.compute_resources, specs=self._specs
         )
 
     @cached_property
@@ -168,7 +191,7 @@ class Slipway:
     @cached_property
     def pipelines(self) -> Pipelines:
         """Use cases of pipelines."""
-        return Pipelines(self._store, self._clock, operations=self.operations, computes=self._computes)
+        return Pipelines(self._store, self._clock, operations=self.operations, computes=self.compute_resources)
 
     @cached_property
     def commands(self) -> Commands:
@@ -218,7 +241,15 @@ class Slipway:
         """What runs operations."""
         workflows: dict[str, Workflow] = {
             BUILD_IMAGE: BuildImage(self._store, self._builder, self._logs),
-            DEPLOY_SERVICE: DeployService(self._store, self._clock, self._computes, self._key_ring),
+            DEPLOY_SERVICE: DeployService(
+                self._store,
+                self._clock,
+                computes=self.compute_resources,
+                key_ring=self._key_ring,
+                specs=self._specs,
+                logs=self._service_logs,
+            ),
+            RESTORE_SERVICE: RestoreService(self._store, self.compute_resources, self._specs),
             RUN_PIPELINE: RunPipeline(
                 requests=self.requests,
                 operations=self.operations,
@@ -227,7 +258,7 @@ class Slipway:
                 images=self.images,
                 services=self.services,
             ),
-            DELETE_SERVICE: DeleteService(self._store, self._computes),
+            DELETE_SERVICE: DeleteService(self._store, self.compute_resources, self._service_logs),
         }
         return Engine(
             self._store,
@@ -279,11 +310,24 @@ class Slipway:
         return made_builder(images, made_registries(images), self._blobs, self._clock, deadline=deadline)
 
     @cached_property
-    def _computes(self) -> Computes:
-        local = self._settings.local_compute
-        return ComputeDirectory(
-            {"local": LocalProcessCompute(local.control_url, local.token, local.front_end)} if local else {}
-        )
+    def _specs(self) -> Specs:
+        return Specs(self._store, self._key_ring, self._settings.compute.targets)
+
+    @cached_property
+    def _service_logs(self) -> BlobServiceLogs:
+        return BlobServiceLogs(self._blobs)
+
+    @cached_property
+    def _kinds(self) -> KindsOfCompute:
+        local = self._settings.compute.local
+        node = LocalProcessCompute(local.control_url, local.token, local.front_end) if local else None
+        return KindsOfCompute(node, lambda: self._clusters)
+
+    @cached_property
+    def _clusters(self) -> Clusters:
+        from shared.compute.kubernetes.clusters import KubernetesClusters  # noqa: PLC0415  # a client of clusters is slow
+
+        return KubernetesClusters(self._settings.compute, self._clock)
 
 
 @cache

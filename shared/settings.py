@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+from shared.compute_settings import ComputeSettings, read_compute_settings
 from shared.domain.accounts import Account
 from shared.domain.plans import PLANS, Plan
 from shared.environment import SettingError, listed, number, required
@@ -22,15 +23,6 @@ class TokenSettings:
     issuers: tuple[str, ...]
     audiences: tuple[str, ...]
     jwks_url: str
-
-
-@dataclass(frozen=True)
-class LocalComputeSettings:
-    """The compute node on this machine."""
-
-    control_url: str
-    token: str
-    front_end: str
 
 
 @dataclass(frozen=True)
@@ -55,7 +47,7 @@ class Settings:
     storage: Mapping[str, str]
     tokens: TokenSettings
     images: ImageSettings
-    local_compute: LocalComputeSettings | None
+    compute: ComputeSettings
     plans: Mapping[str, Plan]
     retention: timedelta
     command_accounts: tuple[Account, ...]
@@ -72,7 +64,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         storage={name: value for name, value in environment.items() if name.startswith("AzureWebJobsStorage")},
         tokens=_tokens(environment),
         images=read_image_settings(environment),
-        local_compute=_local_compute(environment),
+        compute=read_compute_settings(environment),
         plans={name: _plan(environment, name, plan) for name, plan in PLANS.items()},
         retention=timedelta(days=number(environment, "SLIPWAY_OPERATION_RETENTION_DAYS", 30)),
         command_accounts=_accounts(environment, "SLIPWAY_COMMAND_ACCOUNTS"),
@@ -131,13 +123,3 @@ def _plan(environment: Mapping[str, str], name: str, plan: Plan) -> Plan:
     deadline = number(environment, f"SLIPWAY_DEADLINE_{suffix}", round(plan.deadline.total_seconds()))
     attempts = number(environment, f"SLIPWAY_ATTEMPTS_{suffix}", plan.attempts)
     return replace(plan, deadline=timedelta(seconds=deadline), attempts=attempts)
-
-
-def _local_compute(environment: Mapping[str, str]) -> LocalComputeSettings | None:
-    if not environment.get("SLIPWAY_LOCAL_COMPUTE_URL"):
-        return None
-    return LocalComputeSettings(
-        control_url=required(environment, "SLIPWAY_LOCAL_COMPUTE_URL"),
-        token=required(environment, "SLIPWAY_LOCAL_COMPUTE_TOKEN"),
-        front_end=required(environment, "SLIPWAY_LOCAL_FRONT_END"),
-    )

@@ -2,47 +2,56 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.compute.directory import ComputeDirectory
 from shared.domain.accounts import Account
-from shared.domain.errors import BuildFailed, ServiceError, Unavailable
+from shared.domain.compute_resources import ComputeResourceRequest
+from shared.domain.errors import BuildFailed, InvalidRequest, ServiceError, Unavailable
 from shared.domain.events import Event
 from shared.domain.fencing import check_fence
 from shared.domain.images import ImageRequest, ImageType, Layer
 from shared.domain.manifests import Asset, Manifest, ManifestRequest, RuntimeProperties, RuntimeType, TargetRuntime
 from shared.domain.models import Model, ModelRequest
 from shared.domain.operations import ErrorResponse, Operation
-from shared.domain.plans import BUILD_IMAGE, DELETE_SERVICE, DEPLOY_SERVICE, RUN_PIPELINE
+from shared.domain.plans import BUILD_IMAGE, DELETE_SERVICE, DEPLOY_SERVICE, RESTORE_SERVICE, RUN_PIPELINE
 from shared.domain.ports import (
     BuildLog,
     Clock,
+    CollectionTargets,
+    Compute,
+    ComputeKinds,
     Content,
     ContentLayers,
     DependencyLayers,
     ImageSource,
+    LogQuery,
     Needed,
     NotYet,
     PublishedImage,
+    ReplicaLog,
     Resolved,
     Rollout,
     ServiceSpec,
+    Survey,
     Unneeded,
     content_key,
 )
-from shared.domain.services import AuthKeys, ComputeResource, KeyType, ServiceCreateRequest
+from shared.domain.services import AuthKeys, ComputeResource, KeyType, ServiceCreateRequest, ServiceSettings
+from shared.domain.wire import Json
 from shared.orchestration.build_image import BuildImage
 from shared.orchestration.delete_service import DeleteService
 from shared.orchestration.deploy_service import DeployService
 from shared.orchestration.engine import Engine, Limits
 from shared.orchestration.publisher import Publisher
+from shared.orchestration.restore_service import RestoreService
 from shared.orchestration.run_pipeline import RunPipeline
 from shared.resources.announcing import AnnouncingStore
 from shared.resources.commands import Commands
+from shared.resources.compute_resources import ComputeResources
 from shared.resources.deployments import Deployments
 from shared.resources.garbage import Garbage
 from shared.resources.images import Images
@@ -53,8 +62,11 @@ from shared.resources.operations import Operations
 from shared.resources.pipelines import Pipelines
 from shared.resources.repeatability import Requests
 from shared.resources.retention import Retention
+from shared.resources.service_logs import PrintedLogs
 from shared.resources.services import Services
-from shared.storage.memory import MemoryBuildLogs, MemoryStore, MemoryWakeUps
+from shared.resources.specs import Specs
+from shared.resources.surveys import Surveys
+from shared.storage.memory import MemoryBuildLogs, MemoryServiceLogs, MemoryStore, MemoryWakeUps
 
 ACCOUNT = Account("sub", "group", "local")
 COMPUTE_ID = (
@@ -132,6 +144,7 @@ class TwinBuilder:
 
     effects: Overlaps = field(default_factory=Overlaps)
 
+    location: str = "oci:/images:{name}:{version}"
     failures: list[Exception] = field(default_factory=list)
     before_content: Exception | None = None
     published: dict[str, int] = field(default_factory=dict)
@@ -163,14 +176,14 @@ class TwinBuilder:
 
     async def publish(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> PublishedImage:
         self._maybe_fail()
-        location = f"oci:/images:{source.name}:{source.version}"
+        location = self.location.format(name=source.name, version=source.version)
         async with self.effects.alone(location):
             self.published[location] = self.published.get(location, 0) + 1
         return PublishedImage(location, "sha256:" + "0" * 64)
 
     async def ensure_unpublished(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> None:
         self._maybe_fail()
-        location = f"oci:/images:{source.name}:{source.version}"
+        location = self.location.format(name=source.name, version=source.version)
         async with self.effects.alone(location):
             self.published.pop(location, None)
 
@@ -198,9 +211,20 @@ class TwinCompute:
     keys: dict[str, AuthKeys] = field(default_factory=dict)
     withdrawn: set[str] = field(default_factory=set)
     removed: set[str] = field(default_factory=set)
+    rolled_back_to: dict[str, ServiceSpec | None] = field(default_factory=dict)
+    left: list[dict[str, Json]] = field(default_factory=list)
+    ending: list[str] = field(default_factory=list)
+    printed: list[ReplicaLog] = field(default_factory=list)
+    seen: Survey = field(default_factory=Survey)
+    most_replicas: int = 100
+    surveyed: list[tuple[list[str], list[str]]] = field(default_factory=list)
 
     def scoring_uri(self, service_name: str) -> str:
         return f"http://front/api/v1/service/{service_name}/score"
+
+    def check(self, settings: ServiceSettings) -> None:
+        if self.most_replicas < (settings.num_replicas or 0):
+            raise InvalidRequest(f"numReplicas: got {settings.num_replicas}; accepts at most {self.most_replicas} here.")
 
     async def ensure_deployment(self, spec: ServiceSpec) -> None:
         self._reached()
@@ -208,8 +232,10 @@ class TwinCompute:
             self.specs[spec.deployment_id] = spec
             self.keys.setdefault(spec.service_id, spec.keys)
 
-    async def rollout(self, service_id: str, deployment_id: str) -> Rollout:
+    async def rollout(self, spec: ServiceSpec, left: Mapping[str, Json]) -> Rollout:
         self._reached()
+        service_id, deployment_id = spec.service_id, spec.deployment_id
+        self.left.append(dict(left))
         rollout = self.fares.get(deployment_id, self.otherwise)
         if deployment_id not in self.specs:
             return Rollout(error=ErrorResponse(code="GivenUp", message="It was given up.", status_code=409))
@@ -219,8 +245,9 @@ class TwinCompute:
             self.serving[service_id] = deployment_id
         return rollout
 
-    async def ensure_rolled_back(self, service_id: str, deployment_id: str) -> None:
+    async def ensure_rolled_back(self, service_id: str, deployment_id: str, worked: ServiceSpec | None) -> None:
         self._reached()
+        self.rolled_back_to[deployment_id] = worked
         async with self.effects.alone(service_id):
             self.specs.pop(deployment_id, None)
             if self.serving.get(service_id) == deployment_id:
@@ -237,16 +264,40 @@ class TwinCompute:
         self.serving.pop(service_id, None)
         self.withdrawn.add(service_id)
 
-    async def ensure_removed(self, service_id: str) -> None:
+    async def ensure_removed(self, service_id: str) -> str:
         self._reached()
         async with self.effects.alone(service_id):
             self.removed.add(service_id)
             self.specs = {name: spec for name, spec in self.specs.items() if spec.service_id != service_id}
+        return self.ending.pop() if self.ending else ""
+
+    async def logs(self, service_id: str, query: LogQuery) -> Sequence[ReplicaLog]:
+        self._reached()
+        return [log for log in self.printed if query.replica in (None, log.replica)]
+
+    async def survey(self, account: Account, specs: Sequence[ServiceSpec], known: Collection[str]) -> Survey:
+        self._reached()
+        self.surveyed.append(([spec.service_id for spec in specs], list(known)))
+        return self.seen
 
     def _reached(self) -> None:
         check_fence()
         if self.away:
             raise Unavailable("compute is away")
+
+
+@dataclass(frozen=True)
+class TwinKinds:
+    """One compute, whatever a record says; what is asked of it is refused as the test says."""
+
+    found: Compute
+    local: bool = True
+
+    def compute(self, settings: ComputeResourceRequest) -> Compute:
+        return self.found
+
+    async def checked(self, settings: ComputeResourceRequest) -> ComputeResourceRequest:
+        return settings
 
 
 @dataclass
@@ -298,12 +349,19 @@ class World:
         """Where every call to the outside passes: the adapter, or what a test puts before it."""
         return adapter
 
+    def kinds(self, compute: Compute) -> ComputeKinds:
+        """What makes a compute of each record."""
+        return TwinKinds(compute)
+
     def process(self, clock: Clock) -> Engine:
         """The use cases and the engine as one process has them, with that clock; the use cases are those in use now."""
         wake_ups, logs = self.seam("wake-ups", self.wake_ups), self.seam("logs", self.logs)
         builder, compute = self.seam("builder", self.builder), self.seam("compute", self.compute)
-        computes = ComputeDirectory({"local": compute})
+        self.service_logs = MemoryServiceLogs()
+        service_logs = self.seam("service_logs", self.service_logs)
         self.store = self.seam("store", AnnouncingStore(self.rows, clock, [Event], self.to_announce.add))
+        self.compute_resources = computes = ComputeResources(self.store, clock, self.kinds(compute))
+        self.specs = Specs(self.store, self.key_ring, CollectionTargets("storage", "hub", "insights"))
         self.operations = Operations(self.store, clock, wake_ups)
         self.requests = Requests(self.store, clock)
         self.models = Models(self.store, clock)
@@ -311,6 +369,8 @@ class World:
         self.images = Images(self.store, clock, operations=self.operations, computes=computes, logs=logs)
         self.services = Services(self.store, clock, operations=self.operations, computes=computes, key_ring=self.key_ring)
         self.deployments = Deployments(self.store)
+        self.printed_logs = PrintedLogs(self.store, computes, service_logs)
+        self.surveys = Surveys(self.store, clock, operations=self.operations, computes=computes, specs=self.specs)
         self.pipelines = Pipelines(self.store, clock, operations=self.operations, computes=computes)
         self.retention = Retention(self.store, clock, operations=timedelta(days=30))
         self.garbage = Garbage(
@@ -336,8 +396,11 @@ class World:
         )
         workflows = {
             BUILD_IMAGE: BuildImage(self.store, builder, logs),
-            DEPLOY_SERVICE: DeployService(self.store, clock, computes, self.key_ring),
-            DELETE_SERVICE: DeleteService(self.store, computes),
+            DEPLOY_SERVICE: DeployService(
+                self.store, clock, computes=computes, key_ring=self.key_ring, specs=self.specs, logs=service_logs
+            ),
+            RESTORE_SERVICE: RestoreService(self.store, computes, self.specs),
+            DELETE_SERVICE: DeleteService(self.store, computes, service_logs),
             RUN_PIPELINE: RunPipeline(
                 requests=self.requests,
                 operations=self.operations,

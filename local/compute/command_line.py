@@ -10,7 +10,7 @@ from shared.domain.services import ModelDataCollection
 from shared.images.image_config import CONDA
 
 ADDRESS = "127.0.0.1"
-_FROM_THIS_MACHINE = ("PATH", "HOME", "LANG", "TMPDIR")
+_FROM_THIS_MACHINE = ("PATH", "HOME", "LANG", "TMPDIR", "JAVA_HOME")
 
 
 def command(content: Content, app: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """The content of images, unpacked: one folder an image, which its replicas share."""
 
 import asyncio
+import re
 import shutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from local.compute.threads import in_thread
 from shared.images.layouts.reader import LayoutReader
 
 APP = "/var/azureml-app"
+APP_FOLDER = "app"
+"""What a replica's own copy of it is called."""
 _LEAVING = ".leaving"
 
 
@@ -33,9 +36,12 @@ class Content:
             return f"{app}{text[len(APP) :]}"
         return f"{self.root}{text}" if text.startswith(("/opt/", "/var/")) else text
 
-    def in_image(self, text: str, app: Path) -> str:
-        """What a replica printed, with the paths of this machine as they are in the image."""
-        return text.replace(str(app), APP).replace(str(self.root), "")
+
+def in_image(folder: Path) -> Callable[[str], str]:
+    """What makes of text with paths below a node's folder the same with the paths that these have in the image."""
+    app = re.compile(re.escape(f"{folder}/replicas/") + rf"[^/]+/{APP_FOLDER}")
+    root = re.compile(re.escape(f"{folder}/images/") + "[^/]+")
+    return lambda text: root.sub("", app.sub(APP, text))
 
 
 class Contents:

@@ -1,6 +1,7 @@
 """The control API: what the adapter of the port Compute asks of the node. All but the health check needs the token."""
 
 import hmac
+from datetime import datetime
 
 from aiohttp import web
 
@@ -10,6 +11,7 @@ from local.compute.state import Deployment
 from shared.compute.local_process import DeploymentRequest, KeyDigests, digest_of
 from shared.domain.errors import NotFound, Unauthenticated
 from shared.domain.ids import canonical
+from shared.domain.ports import LogQuery
 from shared.domain.wire import parse
 
 _DEPLOYMENT = "/services/{service}/deployments/{deployment}"
@@ -38,6 +40,7 @@ class Control:
         app.router.add_get(_DEPLOYMENT, self._rollout)
         app.router.add_delete(_DEPLOYMENT, self._roll_back)
         app.router.add_put("/services/{service}/keys", self._keys)
+        app.router.add_get("/services/{service}/logs", self._logs)
         app.router.add_delete("/services/{service}/route", self._withdraw)
         app.router.add_delete("/services/{service}", self._remove)
         return app
@@ -65,6 +68,12 @@ class Control:
     async def _withdraw(self, request: web.Request) -> web.Response:
         self._node.withdraw(_id(request, "service"))
         return _done()
+
+    async def _logs(self, request: web.Request) -> web.Response:
+        since, replica = request.query["since"], request.query["replica"]
+        query = LogQuery(int(request.query["tail"]), datetime.fromisoformat(since) if since else None, replica or None)
+        printed = await self._node.printed(_id(request, "service"), query)
+        return web.Response(text=printed.json_text(), content_type="application/json")
 
     async def _remove(self, request: web.Request) -> web.Response:
         await self._node.remove(_id(request, "service"))

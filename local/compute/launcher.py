@@ -11,7 +11,7 @@ from pathlib import Path
 from yarl import URL
 
 from local.compute.command_line import ADDRESS, command, environment
-from local.compute.contents import Content, Contents
+from local.compute.contents import APP_FOLDER, Content, Contents
 from local.compute.limits import Limits
 from local.compute.logs import Logs, ReplicaLog
 from local.compute.pool import Backend
@@ -38,9 +38,9 @@ class Launcher:
         Raises OSError or ServiceError when the image cannot be read or its command cannot be run.
         """
         name = f"{deployment.id}-{ordinal}"
-        app = self._folder / name / "app"
+        app = self._folder / name / APP_FOLDER
         content = await self._contents.ensure(deployment.image_location, deployment.image_digest)
-        log = self._logs.of(service_id, name, partial(content.in_image, app=app))
+        log = self._logs.of(service_id, name)
         with self._ports.free() as port:
             try:
                 await in_thread(partial(content.copy_app, app))

@@ -2,13 +2,18 @@
 
 import json
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
+
+from shared.compute.local_process import PrintedLog
+from shared.domain.ports import LogQuery
 
 _QUOTED_LINES = 20
 _QUOTED_CHARACTERS = 1800
 _LOOKED_AT = 64 * 1024
+_READ = 4 * 1024 * 1024
 
 
 class ReplicaLog:
@@ -43,15 +48,56 @@ def _message(line: str) -> str:
     return _message(message) if isinstance(message, str) else line
 
 
+def _end_of(path: Path) -> str:
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _READ))
+        return file.read().decode(errors="replace")
+
+
+def _since(lines: Sequence[str], since: datetime) -> list[str]:
+    """Those from the first on that says it is no older; a line that tells no time belongs to the one before."""
+    for number, line in enumerate(lines):
+        moment = _moment(line)
+        if moment is not None and moment >= since:
+            return list(lines[number:])
+    return []
+
+
+def _moment(line: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(json.loads(line)["timestamp"])
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
 class Logs:
-    """A folder of logs: one folder a service, one file a replica, named after its deployment."""
+    """A folder of logs: one folder a service, one file a replica, named after its deployment.
 
-    def __init__(self, folder: Path) -> None:
+    `told` makes what was printed fit for callers to see.
+    """
+
+    def __init__(self, folder: Path, told: Callable[[str], str]) -> None:
         self._folder = folder
+        self._told = told
 
-    def of(self, service_id: str, replica: str, told: Callable[[str], str]) -> ReplicaLog:
+    def of(self, service_id: str, replica: str) -> ReplicaLog:
         """The log of that replica."""
-        return ReplicaLog(self._folder / service_id / f"{replica}.log", told)
+        return ReplicaLog(self._folder / service_id / f"{replica}.log", self._told)
+
+    def printed(self, service_id: str, query: LogQuery) -> Iterator[PrintedLog]:
+        """What the service's replicas have printed, those of a deployment that failed included."""
+        for path in sorted((self._folder / service_id).glob("*.log")):
+            if query.replica in (None, path.stem):
+                yield PrintedLog(replica=path.stem, lines=tuple(self._lines(path, query)))
+
+    def _lines(self, path: Path, query: LogQuery) -> Iterable[str]:
+        older = path.with_suffix(".log.1")
+        text = "".join(_end_of(file) for file in (older, path) if file.exists())
+        lines = self._told(text).splitlines()
+        if query.since is not None:
+            lines = _since(lines, query.since)
+        return lines[-query.tail :]
 
     def keep_only(self, service_id: str, deployment_ids: Collection[str]) -> None:
         """Remove the logs of the service's other deployments."""

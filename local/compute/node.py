@@ -6,15 +6,16 @@ from pathlib import Path
 import aiohttp
 
 from local.compute.background import Background
-from local.compute.contents import Contents
+from local.compute.contents import Contents, in_image
 from local.compute.launcher import Launcher
 from local.compute.limits import Limits
 from local.compute.logs import Logs
 from local.compute.service import Ground, Service
 from local.compute.state import Deployment, ServiceFiles, ServiceState
 from local.compute.threads import in_thread
-from shared.compute.local_process import KeyDigests, RolloutStatus
+from shared.compute.local_process import KeyDigests, ReplicaLogs, RolloutStatus
 from shared.domain.errors import Conflict, NotFound
+from shared.domain.ports import LogQuery
 
 
 class Node:
@@ -22,7 +23,7 @@ class Node:
 
     def __init__(self, folder: Path, session: aiohttp.ClientSession, limits: Limits) -> None:
         self._contents = Contents(folder / "images")
-        self._logs = Logs(folder / "logs")
+        self._logs = Logs(folder / "logs", in_image(folder))
         self._limits = limits
         self._background = Background()
         self._ground = Ground(
@@ -83,6 +84,10 @@ class Node:
     def withdraw(self, service_id: str) -> None:
         """The service takes no more calls, those of a deployment that is still to be asked for included."""
         self._service(service_id).withdraw()
+
+    async def printed(self, service_id: str, query: LogQuery) -> ReplicaLogs:
+        """What the service's replicas have printed; nothing of one that is not here."""
+        return await in_thread(lambda: ReplicaLogs(logs=tuple(self._logs.printed(service_id, query))))
 
     async def remove(self, service_id: str) -> None:
         """Returns when nothing of the service is left."""

@@ -4,15 +4,18 @@ The node learns the digests of a service's keys, never the keys.
 """
 
 import hashlib
+from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import Self
+from urllib.parse import urlencode
 
+from shared.domain.accounts import Account
 from shared.domain.errors import Conflict, DeployFailed, NotFound, ServiceError, Unavailable, foreign
 from shared.domain.fencing import check_fence
 from shared.domain.operations import ErrorResponse
-from shared.domain.ports import Rollout, ServiceSpec
+from shared.domain.ports import LogQuery, ReplicaLog, Rollout, ServiceSpec, Survey
 from shared.domain.services import AuthKeys, ServiceSettings
-from shared.domain.wire import Wire
+from shared.domain.wire import Json, Wire
 
 _TIMEOUT = 15.0
 _REMOVAL_TIMEOUT = 90.0  # requests under way are given a minute to finish, processes a few seconds to stop
@@ -54,6 +57,19 @@ class RolloutStatus(Wire):
     waiting_for: str = ""
 
 
+class PrintedLog(Wire):
+    """What one replica printed, as the node answers it."""
+
+    replica: str
+    lines: tuple[str, ...]
+
+
+class ReplicaLogs(Wire):
+    """The logs of a service, as the node answers them."""
+
+    logs: tuple[PrintedLog, ...]
+
+
 class LocalProcessCompute:
     """The port Compute, over the node's control API."""
 
@@ -65,6 +81,9 @@ class LocalProcessCompute:
     def scoring_uri(self, service_name: str) -> str:
         """Where that service is called (client-facts.md, 33)."""
         return f"{self._front_end}/api/v1/service/{service_name}/score"
+
+    def check(self, settings: ServiceSettings) -> None:
+        """The node takes all settings there are."""
 
     async def ensure_deployment(self, spec: ServiceSpec) -> None:
         """Begin to make this the deployment that answers; the one before answers until this one is ready.
@@ -81,13 +100,13 @@ class LocalProcessCompute:
         )
         await self._call("PUT", f"{spec.service_id}/deployments/{spec.deployment_id}", request)
 
-    async def rollout(self, service_id: str, deployment_id: str) -> Rollout:
+    async def rollout(self, spec: ServiceSpec, left: Mapping[str, Json]) -> Rollout:
         """How that deployment fares; raises NotFound when the node was never asked for it."""
-        body = await self._call("GET", f"{service_id}/deployments/{deployment_id}")
+        body = await self._call("GET", f"{spec.service_id}/deployments/{spec.deployment_id}")
         status = RolloutStatus.model_validate_json(body)
         return Rollout(ready=status.ready, error=status.error, waiting_for=status.waiting_for)
 
-    async def ensure_rolled_back(self, service_id: str, deployment_id: str) -> None:
+    async def ensure_rolled_back(self, service_id: str, deployment_id: str, worked: ServiceSpec | None) -> None:
         """Give that deployment up. Where it answers calls already, what answered before comes back, without a gap."""
         await self._call("DELETE", f"{service_id}/deployments/{deployment_id}")
 
@@ -99,9 +118,21 @@ class LocalProcessCompute:
         """From the moment this returns, the service takes no more calls; those under way may finish."""
         await self._call("DELETE", f"{service_id}/route")
 
-    async def ensure_removed(self, service_id: str) -> None:
+    async def ensure_removed(self, service_id: str) -> str:
         """Nothing of the service is left running; returns when requests under way have finished, or a minute has passed."""
         await self._call("DELETE", service_id, within=_REMOVAL_TIMEOUT)
+        return ""
+
+    async def logs(self, service_id: str, query: LogQuery) -> Sequence[ReplicaLog]:
+        """What its replicas have printed, those of deployments that failed included."""
+        since = query.since.isoformat() if query.since else ""
+        asked = urlencode({"tail": query.tail, "since": since, "replica": query.replica or ""})
+        body = await self._call("GET", f"{service_id}/logs?{asked}")
+        return [ReplicaLog(log.replica, "", log.lines) for log in ReplicaLogs.model_validate_json(body).logs]
+
+    async def survey(self, account: Account, specs: Sequence[ServiceSpec], known: Collection[str]) -> Survey:
+        """The node looks after its services by itself."""
+        return Survey()
 
     async def _call(self, method: str, path: str, body: Wire | None = None, *, within: float = _TIMEOUT) -> bytes:
         import aiohttp  # noqa: PLC0415  a cold start that deploys nothing does without

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field
 
+from shared.domain.compute_resources import compute_name
 from shared.domain.documents import Document, Term
 from shared.domain.errors import InvalidRequest
 from shared.domain.fields import ComputeResourceId, DnsName, Id, Quantity
@@ -71,6 +72,10 @@ class ServiceSettings(Wire):
     app_insights_enabled: bool | None = None
     data_collection: ModelDataCollection | None = None
 
+    def settings(self) -> "ServiceSettings":
+        """The settings alone, of a request that says more."""
+        return ServiceSettings(**{name: getattr(self, name) for name in ServiceSettings.model_fields})
+
     def settled(self) -> "ServiceSettings":
         """The same with the defaults of client-facts.md, 12 to 14, filled in.
 
@@ -132,8 +137,7 @@ class ServiceCreateRequest(ServiceSettings):
 
     def as_update(self) -> "ServiceUpdateRequest":
         """The same for a service that is there already."""
-        settings = {name: getattr(self, name) for name in ServiceSettings.model_fields}
-        return ServiceUpdateRequest(**settings, image_id=self.image_id)
+        return ServiceUpdateRequest(**self.settings().__dict__, image_id=self.image_id)
 
 
 class ServiceUpdateRequest(ServiceSettings):
@@ -162,6 +166,7 @@ class Service(Document):
         "manifestName",
         "modelName",
         "computeResourceId",
+        "computeName",
     )
 
     name: str
@@ -185,6 +190,7 @@ class Service(Document):
         yield {"manifestId": self.image.manifest.id}
         yield {"manifestName": self.image.manifest.name}
         yield {"computeResourceId": self.compute_resource.id.lower()}
+        yield {"computeName": compute_name(self.compute_resource.id)}
         for model_id in sorted({model.id for model in self.models}):
             yield {"modelId": model_id}
         for name in sorted({model.name for model in self.models}):
@@ -235,13 +241,28 @@ class Service(Document):
     def not_deployed(self, error: ErrorResponse) -> "Service":
         """The change failed: what ran before runs on, and where nothing did, the service has failed."""
         if self.deployment_id is not None:
-            return self._next(state=State.SUCCEEDED, operation_id=None)
+            return self._as_before()
         return self._next(state=State.FAILED, operation_id=None, error=error)
+
+    def restoring(self, operation_id: str) -> "Service":
+        """What was deleted of it by hand is put back; nothing is seen of it but the operation."""
+        return self._next(operation_id=operation_id)
+
+    def restored(self) -> "Service":
+        """That has ended, one way or the other."""
+        return self._next(operation_id=None)
+
+    def observed(self, error: ErrorResponse | None) -> "Service":
+        """How it fares on its compute: nothing of it has been ready for long, for that cause, or it answers again."""
+        state = State.FAILED if error else State.SUCCEEDED
+        return self if (state, error) == (self.state, self.error) else self._next(state=state, error=error)
 
     def cancelled(self) -> "Service":
         """The change was given up: what ran before runs on, and where nothing did, nothing does."""
-        state = State.CANCELLED if self.deployment_id is None else State.SUCCEEDED
-        return self._next(state=state, operation_id=None)
+        return self._next(state=State.CANCELLED, operation_id=None) if self.deployment_id is None else self._as_before()
+
+    def _as_before(self) -> "Service":
+        return self._next(state=State.FAILED if self.error else State.SUCCEEDED, operation_id=None)
 
     def _next(self, **changes: object) -> "Service":
         return self.but(revision=self.revision + 1, **changes)

@@ -135,7 +135,7 @@ class LayeringImageBuilder:
     async def _base(self, source: ImageSource, log: BuildLog) -> str:
         known = source.known.get(content_key(source.manifest.id, _BASE))
         named = self._settings.bases.get(source.manifest.target_runtime.runtime_type, "")
-        if known is None and not named and source.manifest.target_runtime.runtime_type is not RuntimeType.PYTHON:
+        if known is None and not named and self._settings.bases:
             message = (
                 f"targetRuntime.runtimeType: got {source.manifest.target_runtime.runtime_type}; no base image is set for it."
             )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.domain.images import Layer
+from shared.domain.manifests import RuntimeType
 from shared.domain.ports import ImageSource
 from shared.images.base import TITLE
 from shared.images.describing.artifacts import MANIFEST_TYPE, canonical, describe
@@ -15,6 +16,8 @@ RUNTIME = "opt/slipway/runtime"
 CONDA = "opt/slipway/conda"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MODEL_CONFIG_MAP = "model_config_map.json"
+SPARK = "SLIPWAY_SPARK"
+"""Tells the scoring server to have a Spark session there for the driver."""
 
 
 def image_config(
@@ -35,6 +38,8 @@ def image_config(
         "SLIPWAY_DEPENDENCIES": f"/{DEPENDENCIES}",
         "SLIPWAY_DRIVER": driver,
     }
+    if source.manifest.target_runtime.runtime_type is RuntimeType.SPARK_PYTHON:
+        environment[SPARK] = "1"
     if conda:
         environment["PATH"] = f"/{CONDA}/bin:{environment.get('PATH', _PATH)}"
     created = _created(source)

@@ -7,20 +7,21 @@ from shared.domain.accounts import Account
 from shared.domain.documents import Change, Release
 from shared.domain.errors import ServiceError
 from shared.domain.operations import ErrorResponse, Operation
-from shared.domain.ports import Computes, Store
+from shared.domain.ports import Computes, ServiceLogs, Store
 from shared.orchestration.hold import is_leased
 from shared.orchestration.outcome import Done, Failure, Next, Outcome, Step, Wait
 from shared.resources.services import deleting_claim
 
-_LOOK_AGAIN = timedelta(seconds=1)
+_LOOK_AGAIN = timedelta(seconds=2)
 
 
 class DeleteService:
     """Steps: begin → clear. The checkpoint names the compute resource, and the operation that was cancelled."""
 
-    def __init__(self, store: Store, computes: Computes) -> None:
+    def __init__(self, store: Store, computes: Computes, logs: ServiceLogs) -> None:
         self._store = store
         self._computes = computes
+        self._logs = logs
 
     @property
     def steps(self) -> Mapping[str, Step]:
@@ -53,7 +54,11 @@ class DeleteService:
         return Next("clear")
 
     async def _clear(self, account: Account, operation: Operation) -> Outcome:
-        compute = self._computes.find(str(operation.checkpoint["computeResourceId"]), field="computeResource.id")
+        on = str(operation.checkpoint["computeResourceId"])
+        compute = await self._computes.find(account, on, field="computeResource.id")
         await compute.ensure_withdrawn(operation.resource_id)
-        await compute.ensure_removed(operation.resource_id)
+        ending = await compute.ensure_removed(operation.resource_id)
+        if ending:
+            return Wait(_LOOK_AGAIN, ending)
+        await self._logs.remove(account, operation.resource_id)
         return Done([Release(deleting_claim(operation.resource_id))])

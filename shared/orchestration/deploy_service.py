@@ -1,8 +1,8 @@
 """The workflow that creates or updates a service: apply, wait until the deployment is ready, switch the records over."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 
 from shared.domain.accounts import Account
 from shared.domain.deployments import Deployment
@@ -11,24 +11,30 @@ from shared.domain.errors import DeployFailed, Detail, ServiceError
 from shared.domain.images import Image
 from shared.domain.models import Model
 from shared.domain.operations import ErrorResponse, Operation
-from shared.domain.ports import Clock, Compute, Computes, ServiceSpec, Store
+from shared.domain.ports import Clock, Compute, Computes, LogQuery, ServiceLogs, ServiceSpec, Store
 from shared.domain.services import KeyGenerations, Service, ServiceSettings
 from shared.domain.wire import validate
 from shared.orchestration.outcome import Done, Failure, Next, Outcome, Step, Wait
 from shared.resources.found import found
 from shared.resources.keys import KeyRing
+from shared.resources.specs import Specs
 
-_LOOK_AGAIN = timedelta(seconds=1)
+_KEPT_LINES = LogQuery(tail=1000)
+_logger = logging.getLogger(__name__)
 
 
 class DeployService:
     """Steps: begin → rollout → finish. The deployment, image and settings asked for are in the checkpoint."""
 
-    def __init__(self, store: Store, clock: Clock, computes: Computes, key_ring: KeyRing) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, *, computes: Computes, key_ring: KeyRing, specs: Specs, logs: ServiceLogs
+    ) -> None:
         self._store = store
         self._clock = clock
         self._computes = computes
         self._key_ring = key_ring
+        self._specs = specs
+        self._logs = logs
 
     @property
     def steps(self) -> Mapping[str, Step]:
@@ -43,19 +49,23 @@ class DeployService:
         )
 
     async def undo(self, account: Account, operation: Operation) -> None:
-        """What ran before goes on; what was begun is given up."""
-        service = await found(self._store, account, Service, operation.resource_id)
-        await self._compute(service.document).ensure_rolled_back(operation.resource_id, _deployment_id(operation))
+        """What ran before goes on; what was begun is given up, and what it printed is kept."""
+        service = (await found(self._store, account, Service, operation.resource_id)).document
+        compute = await self._compute(account, service)
+        worked = await self._specs.running(account, service)
+        await self._keep_logs(account, service, compute)
+        await compute.ensure_rolled_back(service.id, _deployment_id(operation), worked)
 
     async def failed(self, account: Account, operation: Operation, error: ErrorResponse) -> Failure:
         """The deployment is failed, and the service is what it was before."""
         service = await found(self._store, account, Service, operation.resource_id)
         deployment = await self._deployment(account, _deployment_id(operation))
+        told = _with_outcome(error, service.document)
         return Failure(
-            error,
+            told,
             [
-                Replace(service, service.document.not_deployed(error)),
-                Replace(deployment, deployment.document.failed(error, self._clock.now())),
+                Replace(service, service.document.not_deployed(told)),
+                Replace(deployment, deployment.document.failed(told, self._clock.now())),
             ],
         )
 
@@ -69,35 +79,26 @@ class DeployService:
         ]
 
     async def _begin(self, account: Account, operation: Operation) -> Outcome:
-        service = await found(self._store, account, Service, operation.resource_id)
-        image = (await found(self._store, account, Image, _image_id(operation))).document
-        if not image.image_location or not image.image_digest:
-            raise DeployFailed(f"image {image.id} was never built.")
+        service = (await found(self._store, account, Service, operation.resource_id)).document
         deployment = await self._deployment(account, _deployment_id(operation))
-        generations = await found(self._store, account, KeyGenerations, operation.resource_id)
-        spec = ServiceSpec(
-            account=account,
-            service_id=service.document.id,
-            service_name=service.document.name,
-            deployment_id=deployment.document.id,
-            image_location=image.image_location,
-            image_digest=image.image_digest,
-            settings=_settings(operation),
-            keys=self._key_ring.keys(account, generations.document),
-        )
-        await self._compute(service.document).ensure_deployment(spec)
+        compute = await self._compute(account, service)
+        await compute.ensure_deployment(await self._spec(account, service, operation))
         return Next("rollout", changes=[Replace(deployment, deployment.document.running())])
 
     async def _rollout(self, account: Account, operation: Operation) -> Outcome:
-        service = await found(self._store, account, Service, operation.resource_id)
-        rollout = await self._compute(service.document).rollout(operation.resource_id, _deployment_id(operation))
+        service = (await found(self._store, account, Service, operation.resource_id)).document
+        compute, left = await self._compute(account, service), operation.checkpoint.get("rollout")
+        spec = await self._spec(account, service, operation)
+        rollout = await compute.rollout(spec, left if isinstance(left, dict) else {})
         if rollout.error is not None:
             raise _as_error(rollout.error)
-        return Next("finish") if rollout.ready else Wait(_LOOK_AGAIN, rollout.waiting_for)
+        if rollout.ready:
+            return Next("finish")
+        return Wait(rollout.delay, rollout.waiting_for, {"rollout": {**rollout.left}})
 
     async def _finish(self, account: Account, operation: Operation) -> Outcome:
         service = await found(self._store, account, Service, operation.resource_id)
-        compute = self._compute(service.document)
+        compute = await self._compute(account, service.document)
         generations = await found(self._store, account, KeyGenerations, operation.resource_id)
         await compute.ensure_keys(operation.resource_id, self._key_ring.keys(account, generations.document))
         image = (await found(self._store, account, Image, _image_id(operation))).document
@@ -120,8 +121,21 @@ class DeployService:
             changes.append(Replace(previous, previous.document.expired(self._clock.now())))
         return Done(changes)
 
-    def _compute(self, service: Service) -> Compute:
-        return self._computes.find(service.compute_resource.id, field="computeResource.id")
+    async def _compute(self, account: Account, service: Service) -> Compute:
+        return await self._computes.find(account, service.compute_resource.id, field="computeResource.id")
+
+    async def _spec(self, account: Account, service: Service, operation: Operation) -> ServiceSpec:
+        image = (await found(self._store, account, Image, _image_id(operation))).document
+        if not image.image_location or not image.image_digest:
+            raise DeployFailed(f"image {image.id} was never built.")
+        return await self._specs.of(account, service, _deployment_id(operation), image, _settings(operation))
+
+    async def _keep_logs(self, account: Account, service: Service, compute: Compute) -> None:
+        """What the replicas printed that are given up. Without it the rollback goes on all the same."""
+        try:
+            await self._logs.keep(account, service.id, await compute.logs(service.id, _KEPT_LINES))
+        except ServiceError as error:
+            _logger.warning("service=%s: the logs of its failed deployment are not kept: %s", service.id, error.message)
 
     async def _deployment(self, account: Account, identifier: str) -> Stored[Deployment]:
         return await found(self._store, account, Deployment, identifier)
@@ -148,3 +162,10 @@ def _settings(operation: Operation) -> ServiceSettings:
 def _as_error(error: ErrorResponse) -> DeployFailed:
     details = [Detail(detail.code, detail.message) for detail in error.details or ()]
     return DeployFailed(error.message, code=error.code, status_code=error.status_code, details=details)
+
+
+def _with_outcome(error: ErrorResponse, service: Service) -> ErrorResponse:
+    """The error and what became of the service: a rollback is said, not left to be found out."""
+    if service.deployment_id is None:
+        return error
+    return error.but(message=f"{error.message} The service was rolled back to deployment {service.deployment_id}.")

@@ -2,21 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from itertools import batched
 
 from shared.domain.accounts import Account
-from shared.domain.documents import Document
 from shared.domain.images import Image
 from shared.domain.manifests import Manifest
 from shared.domain.models import Model
 from shared.domain.ports import Clock, Collector, Needed, Store, Unneeded
 from shared.resources.contents import content_claim, contents_of
+from shared.resources.every import every
 
 _logger = logging.getLogger(__name__)
 
-_PAGE = 200
 _AT_ONCE = 32
 SETTLED = timedelta(days=1)
 """Longer than any build takes: what is younger may belong to one that has not ended."""
@@ -60,27 +59,17 @@ class Garbage:
         ids: set[tuple[Account, str]] = set()
         contents: set[str] = set()
         for account in self._accounts:
-            listed = [image async for image in self._every(account, Image)]
+            listed = [image async for image in every(self._store, account, Image)]
             images[account] = frozenset(f"{image.name}:{image.version}" for image in listed)
             ids |= {(account, image.id) for image in listed}
             contents |= await self._contents(account)
         return Needed(images, frozenset(ids), frozenset(contents), now - SETTLED, now - self._layers, now - self._logs)
 
     async def _contents(self, account: Account) -> set[str]:
-        owners = [model.id async for model in self._every(account, Model)]
-        owners += [manifest.id async for manifest in self._every(account, Manifest)]
+        owners = [model.id async for model in every(self._store, account, Model)]
+        owners += [manifest.id async for manifest in every(self._store, account, Manifest)]
         digests: set[str] = set()
         for some in batched(owners, _AT_ONCE, strict=False):
             held = await asyncio.gather(*(self._store.held(account, content_claim(owner)) for owner in some))
             digests |= {content.digest for one in held if one for content in contents_of(one).values()}
         return digests
-
-    async def _every[D: Document](self, account: Account, kind: type[D]) -> AsyncIterator[D]:
-        after: str | None = None
-        while True:
-            page = await self._store.page(account, kind, {}, count=_PAGE, after=after)
-            for document in page.items:
-                yield document
-            if page.after is None:
-                return
-            after = page.after

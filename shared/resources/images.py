@@ -32,7 +32,7 @@ class Images:
 
     async def build(self, account: Account, request: ImageRequest, once: Once = UNREPEATED) -> Operation:
         """Accept the build of an image; raises InvalidRequest for an unknown manifest or compute resource."""
-        self._computes.find(request.compute_resource_id, field="computeResourceId")
+        await self._computes.find(account, request.compute_resource_id, field="computeResourceId")
         manifest = await referred(self._store, account, Manifest, "manifestId", request.manifest_id)
         now = self._clock.now()
         identifier, operation_id = (new_id(now, self._clock.random_bits) for _ in range(2))

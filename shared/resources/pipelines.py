@@ -23,9 +23,11 @@ class Pipelines:
     async def run(self, account: Account, request: PipelineRequest, once: Once = UNREPEATED) -> Operation:
         """Accept a pipeline; raises InvalidRequest for an unknown compute resource."""
         if request.image is not None:
-            self._computes.find(request.image.compute_resource_id, field="image.computeResourceId")
+            await self._computes.find(account, request.image.compute_resource_id, field="image.computeResourceId")
         if request.service is not None:
-            self._computes.find(request.service.compute_resource.id, field="service.computeResource.id")
+            on = request.service.compute_resource.id
+            compute = await self._computes.find(account, on, field="service.computeResource.id")
+            compute.check(request.service.settings())
         identifier = new_id(self._clock.now(), self._clock.random_bits)
         operation = self._operations.accepted(
             RUN_PIPELINE,

@@ -37,7 +37,7 @@ async def remove_unless_referred[D: Document](
         if stored is None:
             return False
         allow(stored)
-        await _refuse_while_referred(store, account, kind, identifier, references)
+        await refuse_while_referred(store, account, kind, identifier, references)
         try:
             await store.commit(account, [Remove(stored), Release(content_claim(identifier))])
         except PreconditionFailed:
@@ -45,9 +45,10 @@ async def remove_unless_referred[D: Document](
         return True
 
 
-async def _refuse_while_referred(
+async def refuse_while_referred(
     store: Store, account: Account, kind: type[Document], identifier: str, references: tuple[Reference, ...]
 ) -> None:
+    """Raises Conflict naming what refers to it, when something does."""
     for reference in references:
         referring = await store.page(account, reference.kind, reference.filters, count=_MOST_NAMED)
         if referring.items:

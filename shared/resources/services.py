@@ -14,7 +14,7 @@ from shared.domain.images import Image
 from shared.domain.models import Model
 from shared.domain.operations import Operation, State
 from shared.domain.plans import DELETE_SERVICE, DEPLOY_SERVICE
-from shared.domain.ports import Clock, Computes, Store
+from shared.domain.ports import Clock, Compute, Computes, Store
 from shared.domain.services import (
     AuthKeys,
     KeyGenerations,
@@ -45,8 +45,10 @@ class Services:
 
     async def create(self, account: Account, request: ServiceCreateRequest, once: Once = UNREPEATED) -> Operation:
         """Accept a new service; raises Conflict when the account has one of that name."""
-        self._computes.find(request.compute_resource.id, field="computeResource.id")
-        settings = _settings_of(request).settled()
+        on = request.compute_resource.id
+        compute, used = await self._computes.find_to_use(account, on, field="computeResource.id")
+        settings = request.settings().settled()
+        compute.check(settings)
         image = await self._built_image(account, request.image_id)
         await self._refuse_taken_name(account, request.name)
         service_id, deployment_id, operation_id = self._new_ids(3)
@@ -70,6 +72,7 @@ class Services:
             Insert(_deployment(deployment_id, service, image.document.id)),
             Insert(operation),
             Touch(image),
+            used,
         ]
         try:
             await self._store.commit(account, changes)
@@ -78,6 +81,7 @@ class Services:
                 raise
             raise _name_taken(request.name) from taken
         except PreconditionFailed as gone:
+            await self._computes.find(account, on, field="computeResource.id")
             raise _image_gone(request.image_id) from gone
         await self._operations.start(account, operation)
         return operation
@@ -107,7 +111,8 @@ class Services:
                 raise changed_meanwhile(service.tag)
             if service.operation_id is not None:
                 raise OperationInProgress(f"service {service.id}", service.operation_id)
-            settings = service.settings.merged(_settings_of(request))
+            settings = service.settings.merged(request.settings())
+            (await self._compute(account, service)).check(settings)
             image = await self._built_image(account, request.image_id or service.image.id)
             deployment_id, operation_id = self._new_ids(2)
             operation = self._deploy_operation(operation_id, service.id, deployment_id, image.document.id, settings)
@@ -159,7 +164,7 @@ class Services:
             except PreconditionFailed:
                 continue
             await self._operations.start(account, operation)
-            compute = self._computes.find(stored.document.compute_resource.id, field="computeResource.id")
+            compute = await self._compute(account, stored.document)
             await compute.ensure_withdrawn(identifier)
             return True
 
@@ -187,13 +192,16 @@ class Services:
     async def enforce_keys(self, account: Account, identifier: str) -> None:
         """The keys that are stored are those in force from the moment this returns. Raises NotFound and Unavailable."""
         service = await self.get(account, identifier)
-        compute = self._computes.find(service.compute_resource.id, field="computeResource.id")
+        compute = await self._compute(account, service)
         while True:
             stored = await self._generations(account, identifier)
             await compute.ensure_keys(identifier, self._key_ring.keys(account, stored.document))
             latest = await self._generations(account, identifier)
             if latest.document == stored.document:
                 return
+
+    async def _compute(self, account: Account, service: Service) -> Compute:
+        return await self._computes.find(account, service.compute_resource.id, field="computeResource.id")
 
     async def _generations(self, account: Account, identifier: str) -> Stored[KeyGenerations]:
         """They are there as long as the service is; raises NotFound."""
@@ -278,16 +286,13 @@ class Services:
         """A delete that was accepted while compute was away: its repetition answers only when calls have ended."""
         deleting = await self._store.held(account, deleting_claim(service_id))
         if deleting:
-            await self._computes.find(deleting.value, field="computeResource.id").ensure_withdrawn(service_id)
+            compute = await self._computes.find(account, deleting.value, field="computeResource.id")
+            await compute.ensure_withdrawn(service_id)
 
 
 def fingerprint(request: Wire) -> str:
     """What tells one request's body from another's."""
     return hashlib.sha256(request.json_text().encode()).hexdigest()
-
-
-def _settings_of(request: ServiceSettings) -> ServiceSettings:
-    return ServiceSettings(**{name: getattr(request, name) for name in ServiceSettings.model_fields})
 
 
 def _deployment(identifier: str, service: Service, image_id: str) -> Deployment:

@@ -26,7 +26,7 @@ from shared.domain.documents import (
 )
 from shared.domain.errors import PreconditionFailed, Taken, Unavailable, foreign
 from shared.domain.operations import Operation
-from shared.domain.ports import BuildLog, Clock, Incoming, KeptBlob
+from shared.domain.ports import BuildLog, Clock, Incoming, KeptBlob, ReplicaLog
 from shared.storage.rows import rows_of
 
 type _Key = tuple[str, str, str]
@@ -180,6 +180,25 @@ class MemoryBuildLogs:
     def text(self, account: Account, image_id: str) -> str:
         """What the log says so far."""
         return "\n".join(self._logs[f"{account.scope}/{image_id}"])
+
+
+class MemoryServiceLogs:
+    """Twin of the logs of replicas that are gone."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], Sequence[ReplicaLog]] = {}
+
+    async def keep(self, account: Account, service_id: str, logs: Sequence[ReplicaLog]) -> None:
+        """Keep those in the place of what was kept for that service."""
+        self._kept[account.scope, service_id] = tuple(logs)
+
+    async def kept(self, account: Account, service_id: str) -> Sequence[ReplicaLog]:
+        """What is kept for it."""
+        return self._kept.get((account.scope, service_id), ())
+
+    async def remove(self, account: Account, service_id: str) -> None:
+        """Nothing is kept for it any more."""
+        self._kept.pop((account.scope, service_id), None)
 
 
 class MemoryKeep:

@@ -13,9 +13,11 @@ from functools import cache
 
 import pytest
 
+from shared.domain.compute_resources import ComputeKind, ComputeResourceRecord, ComputeResourceRequest
 from shared.domain.errors import BuildFailed, ServiceError
 from shared.domain.filters import (
     DeploymentFilters,
+    Filters,
     ImageFilters,
     ManifestFilters,
     ModelFilters,
@@ -24,9 +26,22 @@ from shared.domain.filters import (
 )
 from shared.domain.manifests import Manifest
 from shared.domain.models import Model
-from shared.domain.operations import Operation
+from shared.domain.operations import ErrorResponse, Operation
 from shared.domain.pipelines import PipelineRequest
-from shared.domain.ports import BuildLogs, Collector, Compute, EventSink, ImageBuilder, Rollout, Store, WakeUps
+from shared.domain.ports import (
+    BuildLogs,
+    Collector,
+    Compute,
+    EventSink,
+    ImageBuilder,
+    LogQuery,
+    Observed,
+    Rollout,
+    ServiceLogs,
+    Store,
+    Survey,
+    WakeUps,
+)
 from shared.domain.services import KeyGenerations, KeyType
 from tests.chaos.disturbance import SHARED, Fault, Killed, Site
 from tests.chaos.worlds import ChaosWorld
@@ -41,11 +56,12 @@ FAULTS = [
     Fault.KILLED_AFTER,
     Fault.PAUSED,
 ]
-_PORTS = (Store, WakeUps, BuildLogs, ImageBuilder, Compute, EventSink, Collector)
+_PORTS = (Store, WakeUps, BuildLogs, ServiceLogs, ImageBuilder, Compute, EventSink, Collector)
 _ADAPTER = re.compile(
-    r"(store|wake_ups|logs|builder|compute|sink|rejected|collector)$|_compute\(.*\)$|computes\.find\(.*\)$", re.DOTALL
+    r"(store|wake_ups|logs|kept|builder|compute|sink|rejected|collector)$|_compute\(.*\)$|computes\.find\(.*\)$", re.DOTALL
 )
-_NOT_OUTSIDE = ("scoring_uri", "unneeded")
+NOBODY = "0190a0a0-0000-7000-8000-000000000000"
+_NOT_OUTSIDE = ("scoring_uri", "check", "unneeded")
 
 
 @dataclass(frozen=True)
@@ -310,6 +326,49 @@ async def pipes_until_cancelled(world: ChaosWorld) -> None:
     await work(world)
 
 
+async def surveys(world: ChaosWorld) -> None:
+    service_id, _ = await a_service(world)
+    for seen in (
+        Survey({service_id: Observed(missing=("Ingress",))}, orphans=(NOBODY, service_id)),
+        Survey({service_id: Observed(error=ErrorResponse(code="Down", message="down", status_code=503))}),
+        Survey({service_id: Observed(ready=True)}),
+        Survey({service_id: Observed(missing=("Ingress",))}),
+    ):
+        world.compute.seen = seen
+        for _ in range(2):
+            with suppress(Killed, ServiceError):
+                await world.surveys.survey(ACCOUNT)
+        await work(world)
+    world.compute.seen = Survey()
+
+
+async def restores_until_cancelled(world: ChaosWorld) -> None:
+    service_id, _ = await a_service(world)
+    world.compute.seen = Survey({service_id: Observed(missing=("Ingress",))})
+    with suppress(Killed, ServiceError):
+        await world.surveys.survey(ACCOUNT)
+    world.compute.seen = Survey()
+    service = await repeated(world, lambda: world.services.get(ACCOUNT, service_id))
+    if service and service.operation_id:
+        await world.ask_cancel(service.operation_id)
+    await work(world)
+
+
+async def tells_what_was_printed(world: ChaosWorld) -> None:
+    service_id, _ = await a_service(world)
+    await repeated(world, lambda: world.printed_logs.of(ACCOUNT, service_id, LogQuery(tail=1)))
+
+
+async def changes_compute_resources(world: ChaosWorld) -> None:
+    local = ComputeResourceRequest(kind=ComputeKind.LOCAL)
+    for _ in range(2):
+        await world.ask(ComputeResourceRecord, lambda once: world.compute_resources.put(ACCOUNT, "other", local, once))
+    await repeated(world, lambda: world.compute_resources.page(ACCOUNT, Filters(), 10, None))
+    elsewhere = COMPUTE_ID.replace("clusters/local", "clusters/mars")
+    await repeated(world, lambda: world.compute_resources.find(ACCOUNT, elsewhere, field="x"))
+    await repeated(world, lambda: world.compute_resources.delete(ACCOUNT, "other"))
+
+
 async def forgets(world: ChaosWorld) -> None:
     await an_image(world)
     world.clock.advance(timedelta(days=40))
@@ -360,6 +419,10 @@ CHAPTERS: list[Chapter] = [
     looks,
     pipes,
     pipes_until_cancelled,
+    surveys,
+    restores_until_cancelled,
+    tells_what_was_printed,
+    changes_compute_resources,
     forgets,
     collects_garbage,
     publishes,

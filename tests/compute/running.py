@@ -120,7 +120,7 @@ class Service:
     async def outcome(self, spec: ServiceSpec, within: float = 15) -> ErrorResponse | None:
         """The error of a deployment that ended; None when it is ready."""
         async with asyncio.timeout(within):
-            while not (rollout := await self.cluster.compute.rollout(self.id, spec.deployment_id)).ready:
+            while not (rollout := await self.cluster.compute.rollout(spec, {})).ready:
                 if rollout.error:
                     return rollout.error
                 assert rollout.waiting_for

@@ -15,6 +15,7 @@ from local.compute.serving import Addresses, Options, StateInUse, serving
 from shared.compute.local_process import LocalProcessCompute
 from shared.domain.accounts import Account
 from shared.domain.errors import Conflict, NotFound, ServiceError, Unavailable
+from shared.domain.ports import LogQuery
 from shared.domain.services import AuthKeys, ModelDataCollection
 from tests.compute.conftest import Start
 from tests.compute.images import Made
@@ -43,7 +44,7 @@ async def test_a_restarted_node_brings_its_services_back(start: Start, image: Ma
     assert not alive(pid)
     async with start() as cluster:
         back = cluster.service(id=service.id)
-        assert (await cluster.compute.rollout(service.id, spec.deployment_id)).ready
+        assert (await cluster.compute.rollout(spec, {})).ready
         statuses = [(await back.call("new")).status_code]
         while statuses[-1] != 200:
             statuses.append((await back.call("new")).status_code)
@@ -70,7 +71,7 @@ async def test_a_restarted_node_still_knows_what_failed(start: Start, image: Mak
         await cluster.compute.ensure_deployment(failing)
         error = await service.outcome(failing)
     async with start() as cluster:
-        assert (await cluster.compute.rollout(service.id, failing.deployment_id)).error == error
+        assert (await cluster.compute.rollout(failing, {})).error == error
 
 
 async def test_a_withdrawn_service_takes_no_calls_and_those_under_way_finish(cluster: Cluster, image: MakeImage) -> None:
@@ -87,7 +88,7 @@ async def test_a_withdrawn_service_takes_no_calls_and_those_under_way_finish(clu
     assert under_way.done()
     assert (await under_way).status_code == 200
     with pytest.raises(NotFound):
-        await cluster.compute.rollout(service.id, spec.deployment_id)
+        await cluster.compute.rollout(spec, {})
 
 
 async def test_a_withdrawn_service_stays_so_when_the_node_restarts(start: Start, image: MakeImage) -> None:
@@ -198,7 +199,20 @@ async def test_an_id_that_is_a_path_is_refused(cluster: Cluster) -> None:
 async def test_a_node_that_is_away_is_unavailable() -> None:
     away = LocalProcessCompute("http://127.0.0.1:1", TOKEN, "http://127.0.0.1:2")
     with pytest.raises(Unavailable):
-        await away.rollout(NEVER, NEVER)
+        await away.ensure_withdrawn(NEVER)
+
+
+async def test_what_replicas_printed_is_told_with_the_paths_of_the_image(cluster: Cluster, image: MakeImage) -> None:
+    service = cluster.service()
+    failing = service.spec(image(fails="no such model"))
+    await cluster.compute.ensure_deployment(failing)
+    assert await service.outcome(failing) is not None
+    (log,) = await cluster.compute.logs(service.id, LogQuery(tail=50))
+    printed = "\n".join(log.lines)
+    assert "no such model" in printed
+    assert "/opt/slipway/runtime" in printed
+    assert str(cluster.state) not in printed
+    assert not await cluster.compute.logs(service.id, LogQuery(tail=50, replica="another"))
 
 
 async def test_two_nodes_never_share_a_folder(cluster: Cluster) -> None:

@@ -1,9 +1,11 @@
 """The end of a log, as an error quotes it."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 from local.compute.logs import Logs, ReplicaLog
+from shared.domain.ports import LogQuery
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "/x/unpacked/opt/driver.py", line 1, in init\nRuntimeError: no model'
 
@@ -15,7 +17,7 @@ def written(log: ReplicaLog, *lines: str) -> str:
 
 
 def log_in(folder: Path) -> ReplicaLog:
-    return Logs(folder).of("service", "replica", lambda text: text.replace("/x/unpacked", ""))
+    return Logs(folder, lambda text: text.replace("/x/unpacked", "")).of("service", "replica")
 
 
 def test_the_messages_of_json_lines_are_quoted_and_other_lines_as_they_are(tmp_path: Path) -> None:
@@ -38,3 +40,33 @@ def test_only_the_last_lines_are_quoted(tmp_path: Path) -> None:
 def test_what_an_earlier_start_printed_is_not_quoted(tmp_path: Path) -> None:
     written(log_in(tmp_path), "the start before")
     assert written(log_in(tmp_path), "this start") == "this start"
+
+
+def line(second: int, message: str) -> str:
+    return json.dumps({"timestamp": f"2026-01-01T00:00:{second:02}.000+00:00", "level": "INFO", "message": message})
+
+
+def test_a_service_s_logs_are_those_of_its_replicas(tmp_path: Path) -> None:
+    logs = Logs(tmp_path, str)
+    for replica in ("first", "second"):
+        written(logs.of("service", replica), *(f"{replica} {number}" for number in range(5)))
+    written(logs.of("another", "third"), "not asked for")
+    printed = {log.replica: log.lines for log in logs.printed("service", LogQuery(tail=2))}
+    assert printed == {"first": ("first 3", "first 4"), "second": ("second 3", "second 4")}
+    assert [log.replica for log in logs.printed("service", LogQuery(tail=2, replica="second"))] == ["second"]
+
+
+def test_lines_since_a_moment_begin_with_the_first_that_tells_such_a_time(tmp_path: Path) -> None:
+    logs = Logs(tmp_path, str)
+    written(logs.of("service", "only"), line(1, "old"), "of the old one", line(3, "new"), "of the new one")
+    (printed,) = logs.printed("service", LogQuery(tail=100, since=datetime(2026, 1, 1, 0, 0, 2, tzinfo=UTC)))
+    assert printed.lines == (line(3, "new"), "of the new one")
+    assert next(logs.printed("service", LogQuery(tail=9, since=datetime(2026, 1, 2, tzinfo=UTC)))).lines == ()
+
+
+def test_what_a_log_that_was_turned_over_held_is_there_too(tmp_path: Path) -> None:
+    logs = Logs(tmp_path, str)
+    written(logs.of("service", "only"), "before")
+    logs.turn_over(1)
+    written(logs.of("service", "only"), "after")
+    assert next(logs.printed("service", LogQuery(tail=9))).lines == ("before", "after")

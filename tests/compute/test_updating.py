@@ -105,7 +105,7 @@ async def test_a_deployment_that_is_asked_for_twice_is_one(cluster: Cluster, ima
     spec = await service.deploy(image())
     pid = (await service.score())["pid"]
     await cluster.compute.ensure_deployment(spec)
-    assert (await cluster.compute.rollout(service.id, spec.deployment_id)).ready
+    assert (await cluster.compute.rollout(spec, {})).ready
     assert (await service.score())["pid"] == pid
 
 
@@ -126,7 +126,7 @@ async def test_a_deployment_given_up_stops_and_what_ran_before_runs_on(cluster: 
     await cluster.compute.ensure_deployment(pending)
     await until(lambda: cluster.files(f"replicas/{pending.deployment_id}-*"))
     for _ in range(2):
-        await cluster.compute.ensure_rolled_back(service.id, pending.deployment_id)
+        await cluster.compute.ensure_rolled_back(service.id, pending.deployment_id, None)
     await until(lambda: not cluster.files(f"replicas/{pending.deployment_id}-*"))
     assert (await service.score())["answer"] == "one"
     await cluster.compute.ensure_deployment(pending)
@@ -139,7 +139,7 @@ async def test_a_deployment_given_up_after_it_took_over_gives_way_to_the_one_bef
     service = cluster.service()
     await service.deploy(image(answer="one"))
     second = await service.deploy(image(2, answer="two"))
-    await cluster.compute.ensure_rolled_back(service.id, second.deployment_id)
+    await cluster.compute.ensure_rolled_back(service.id, second.deployment_id, None)
     answers = [(await service.score())["answer"]]
     while answers[-1] != "one":
         answers.append((await service.score())["answer"])

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from shared.domain.errors import Unavailable
 from shared.domain.images import Layer
+from shared.domain.manifests import RuntimeType
 from shared.domain.ports import BuildLog, Clock, Content, ImageSource, Keep, content_key
 from shared.domain.wire import Timestamp, Wire
 from shared.images.content.fetch import Fetcher
@@ -27,7 +28,7 @@ from shared.images.packages.distributions import LockedPackage, locked, overlaps
 from shared.images.packages.environment import CondaEnvironment, parse_environment
 from shared.images.packages.installed import installed_entries
 from shared.images.packages.pip import INSTALLER, PackageInstaller
-from shared.images.packages.requirements import parse_requirements
+from shared.images.packages.requirements import parse_requirements, with_spark
 from shared.images.packing.assembly import Assembly, Made, summary
 from shared.images.packing.cache import layer_key
 from shared.images.packing.layers import Entry, file_entry
@@ -89,12 +90,14 @@ class Dependencies:
     async def resolve(self, source: ImageSource, log: BuildLog) -> Mapping[str, Content]:
         """The locks of its packages, kept, by `content_key`. Raises BuildFailed for what cannot be installed."""
         properties = source.manifest.target_runtime.properties
-        wanted = properties.pip_requirements or properties.conda_env_file
+        spark = source.manifest.target_runtime.runtime_type is RuntimeType.SPARK_PYTHON
+        wanted = properties.pip_requirements or properties.conda_env_file or spark
         keys = {name: content_key(source.manifest.id, name) for name in (PIP_LOCK, CONDA_LOCK)}
         if not wanted or keys[PIP_LOCK] in source.known:
             return {}
         environment = await self._environment(properties.conda_env_file, log)
         lines = [*await self._requirements(properties.pip_requirements, log), *self._parsed(environment.pip)]
+        lines = [*with_spark(lines, environment.specs)] if spark else lines
         conda = self._lock_conda(environment) if environment.specs else _nothing()
         pip = self._lock_pip(tuple(dict.fromkeys(lines)), source, log) if lines else _nothing()
         locks = {CONDA_LOCK: await conda, PIP_LOCK: await pip}

@@ -22,6 +22,20 @@ _PORTS = {"http": 80, "https": 443}
 SETUPTOOLS = "setuptools<81"
 """Always there unless the file names setuptools: `azure-ml-api-sdk` needs its pkg_resources (client-facts.md, 26)."""
 
+SPARK = "pyspark"
+
+
+def with_spark(lines: Sequence[str], conda: Sequence[str]) -> tuple[str, ...]:
+    """Those requirements, and Spark's, unless they or the specs of conda's packages name it.
+
+    `SparkPython` means that Spark is there: clients of the time send requirements without it. Its machine learning needs
+    NumPy, which is an extra of it.
+    """
+    names = {canonicalize_name(Requirement(_HASH.sub("", line)).name) for line in lines}
+    if SPARK in names or any(re.match(rf"(\S+::)?{SPARK}(?![\w-])", spec) for spec in conda):
+        return tuple(lines)
+    return (*lines, f"{SPARK}[ml]")
+
 
 def parse_requirements(content: bytes, indexes: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The requirements in a file, in its order, hashes kept; raises BuildFailed naming the line that is refused.

@@ -1,0 +1,73 @@
+"""The HTTP function of services' logs, an extension of api.md."""
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import azure.functions as func
+from pydantic import AfterValidator
+
+from functions.endpoint import Call, Reply, endpoint
+from functions.listing import filters_of
+from shared.domain.filters import Filters
+from shared.domain.ports import LogQuery, ReplicaLog
+
+blueprint = func.Blueprint()
+
+DEFAULT_TAIL, MOST_TAIL = 500, 10_000
+_MOST_CHARACTERS = 8 * 1024 * 1024
+
+
+def _tail(text: str) -> str:
+    if not re.fullmatch("[0-9]{1,6}", text) or not 1 <= int(text) <= MOST_TAIL:
+        raise ValueError(f"accepts a whole number from 1 to {MOST_TAIL}")
+    return text
+
+
+def _since(text: str) -> str:
+    try:
+        sound = text.isascii() and ((text.isdigit() and len(text) < 10) or datetime.fromisoformat(text).tzinfo is not None)
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ValueError("accepts a number of seconds, or a time with its zone such as 2026-01-31T12:00:00Z")
+    return text
+
+
+def _moment(since: str, now: datetime) -> datetime:
+    return now - timedelta(seconds=int(since)) if since.isdigit() else datetime.fromisoformat(since).astimezone(UTC)
+
+
+class LogParameters(Filters):
+    """Of GET /services/{id}/logs."""
+
+    tail: Annotated[str, AfterValidator(_tail)] | None = None
+    since: Annotated[str, AfterValidator(_since)] | None = None
+    replica: str | None = None
+
+    def query(self, now: datetime) -> LogQuery:
+        """What is asked for."""
+        since = self.since
+        moment = (
+            (now - timedelta(seconds=int(since)) if since.isdigit() else datetime.fromisoformat(since)) if since else None
+        )
+        return LogQuery(int(self.tail or DEFAULT_TAIL), moment.astimezone(UTC) if moment else None, self.replica)
+
+
+@endpoint(blueprint, "GET", "services/{id}/logs", filters=LogParameters, answers={200: None})
+async def get_service_logs(call: Call) -> Reply:
+    """What the service's replicas have printed, those that have crashed or failed included, as plain text."""
+    query = filters_of(call, LogParameters).query(call.slipway.now())
+    logs = await call.slipway.printed_logs.of(call.account, call.id, query)
+    return Reply(200, _text(logs), mimetype="text/plain")
+
+
+def _text(logs: Sequence[ReplicaLog]) -> str:
+    return "".join(_lines(logs))[:_MOST_CHARACTERS]
+
+
+def _lines(logs: Sequence[ReplicaLog]) -> Iterator[str]:
+    for log in logs:
+        yield f"==> {log.replica}{f' ({log.run})' if log.run else ''} <==\n"
+        yield from (f"{line}\n" for line in log.lines)

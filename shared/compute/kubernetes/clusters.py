@@ -1,0 +1,38 @@
+"""The clusters of this app: one client for each way that records name to reach one."""
+
+from shared.compute.kubernetes.access import checked
+from shared.compute.kubernetes.api import KubernetesApi
+from shared.compute.kubernetes.connections import connecting
+from shared.compute.kubernetes.deployer import KubernetesCompute
+from shared.compute_settings import ComputeSettings
+from shared.domain.compute_resources import ClusterSettings
+from shared.domain.ports import Clock
+
+
+class KubernetesClusters:
+    """Makes computes of clusters' settings; what connects to a cluster is kept, and shared."""
+
+    def __init__(self, settings: ComputeSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._clients: dict[str, KubernetesApi] = {}
+
+    def compute(self, cluster: ClusterSettings) -> KubernetesCompute:
+        """The compute of that cluster."""
+        return KubernetesCompute(cluster, self._client(cluster), self._clock)
+
+    async def checked(self, cluster: ClusterSettings) -> ClusterSettings:
+        """The same with what was found out; raises InvalidRequest and Unavailable."""
+        return cluster.but(scaling=await checked(self._client(cluster), cluster))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for client in self._clients.values():
+            await client.close()
+        self._clients.clear()
+
+    def _client(self, cluster: ClusterSettings) -> KubernetesApi:
+        key = f"{cluster.namespace} {cluster.connection.json_text()}"
+        if key not in self._clients:
+            self._clients[key] = KubernetesApi(connecting(cluster.connection, self._settings), cluster.namespace)
+        return self._clients[key]

@@ -1,0 +1,149 @@
+"""The pods of a service: one container with the scoring server, as the *restricted* Pod Security Standard has it.
+
+Sources: Kubernetes' Pod Security Standards and pod lifecycle; client-facts.md, 27 to 29.
+"""
+
+from typing import Any
+
+from shared.compute.kubernetes.kinds import Object
+from shared.compute.kubernetes.names import labels, object_name, pod_labels, version
+from shared.compute.kubernetes.objects.secret import KEYS, targets, targets_digest
+from shared.domain.compute_resources import ClusterSettings
+from shared.domain.ports import ServiceSpec
+from shared.domain.services import ContainerResourceReservation, ModelDataCollection
+
+CONTAINER = "scoring"
+PORT = 5001
+REQUEST_TIMEOUT = 60
+METRICS_PATH = "/metrics"
+
+START_TIMEOUT = 300
+"""Seconds from the container's start to the driver's being ready; then it is started again."""
+_START_PERIOD = 2
+_DRAIN = 15
+"""Seconds a pod goes on answering when it is to stop: so long, front ends may not have heard of it."""
+_TO_EXIT = 15
+
+_KEYS = "/var/slipway/keys"
+_WORK = "/var/slipway/work"
+_DEFAULT_REQUESTS = {"cpu": "250m", "memory": "512Mi"}
+"""Of a service that reserves nothing. An autoscaler on processor time needs a request to take its percentage of."""
+
+
+def pod_template(spec: ServiceSpec, cluster: ClusterSettings) -> Object:
+    """The template of the service's pods, without the label that tells its revision."""
+    annotations = {"prometheus.io/scrape": "true", "prometheus.io/port": str(PORT), "prometheus.io/path": METRICS_PATH}
+    if digest := targets_digest(spec):
+        annotations["slipway.io/targets"] = digest
+    return {"metadata": {"labels": labels(spec), "annotations": annotations}, "spec": _pod(spec, cluster)}
+
+
+def _pod(spec: ServiceSpec, cluster: ClusterSettings) -> Object:
+    pod = {
+        "serviceAccountName": object_name(spec.service_id),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "topologySpreadConstraints": [_spread(spec)],
+        "terminationGracePeriodSeconds": _DRAIN + REQUEST_TIMEOUT + _TO_EXIT,
+        "containers": [_container(spec, cluster)],
+        "volumes": [
+            {"name": "keys", "secret": {"secretName": object_name(spec.service_id), "items": _key_files()}},
+            {"name": "work", "emptyDir": {}},
+            {"name": "tmp", "emptyDir": {}},
+        ],
+    }
+    if cluster.registry and cluster.registry.pull_secret:
+        pod["imagePullSecrets"] = [{"name": cluster.registry.pull_secret}]
+    return pod
+
+
+def _spread(spec: ServiceSpec) -> Object:
+    return {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": pod_labels(spec.service_id)},
+        "matchLabelKeys": ["pod-template-hash"],
+    }
+
+
+def _key_files() -> list[dict[str, str]]:
+    return [{"key": key, "path": key} for key in KEYS]
+
+
+def _container(spec: ServiceSpec, cluster: ClusterSettings) -> Object:
+    return {
+        "name": CONTAINER,
+        "image": image(spec, cluster),
+        "imagePullPolicy": "IfNotPresent",
+        "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
+        "env": _environment(spec),
+        "resources": _resources(spec.settings.container_resource_reservation or ContainerResourceReservation()),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+        },
+        "startupProbe": _probe("ready", period=_START_PERIOD, failures=START_TIMEOUT // _START_PERIOD),
+        "readinessProbe": _probe("ready", period=5, failures=3),
+        "livenessProbe": _probe("live", period=10, failures=6),
+        "lifecycle": {"preStop": {"sleep": {"seconds": _DRAIN}}},
+        "volumeMounts": [
+            {"name": "keys", "mountPath": _KEYS, "readOnly": True},
+            {"name": "work", "mountPath": _WORK},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  the container's own
+        ],
+    }
+
+
+def image(spec: ServiceSpec, cluster: ClusterSettings) -> str:
+    """The image by digest, from the registry that the cluster pulls from."""
+    name = spec.image_location.removesuffix(f":{version(spec)}")
+    registry, _, repository = name.partition("/")
+    host = cluster.registry.host if cluster.registry else registry
+    return f"{host}/{repository}@{spec.image_digest}"
+
+
+def _environment(spec: ServiceSpec) -> list[Object]:
+    settings = spec.settings.settled()
+    collection = settings.data_collection or ModelDataCollection()
+    plain: dict[str, Any] = {
+        "SLIPWAY_MAX_CONCURRENCY": settings.max_concurrent_requests_per_container,
+        "SLIPWAY_KEYS": _KEYS,
+        "SLIPWAY_WORKING_DIRECTORY": _WORK,
+        "HOME": "/tmp",  # noqa: S108  libraries keep caches at home, and nothing else is writable
+        "SERVICE_NAME": spec.service_name,
+        "SERVICE_PATH_PREFIX": f"api/v1/service/{spec.service_name}",
+        "SERVICE_VERSION": version(spec),
+        "AML_APP_INSIGHTS_ENABLED": _flag(settings.app_insights_enabled),
+        "AML_MODEL_DC_STORAGE_ENABLED": _flag(collection.storage_enabled),
+        "AML_MODEL_DC_EVENT_HUB_ENABLED": _flag(collection.event_hub_enabled),
+    }
+    secret = object_name(spec.service_id)
+    return [{"name": name, "value": str(value)} for name, value in plain.items()] + [
+        {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": entry}}}
+        for entry, (variable, _) in targets(spec).items()
+    ]
+
+
+def _flag(value: bool | None) -> str:
+    return "true" if value else "false"
+
+
+def _resources(reservation: ContainerResourceReservation) -> Object:
+    """What is reserved is requested. Memory is limited to it, too: it cannot be taken back; processor time can."""
+    reserved = {name: value for name, value in reservation.__dict__.items() if value is not None}
+    requests = {"requests": _DEFAULT_REQUESTS | reserved}
+    return requests | ({"limits": {"memory": reservation.memory}} if reservation.memory else {})
+
+
+def _probe(path: str, *, period: int, failures: int) -> Object:
+    return {
+        "httpGet": {"path": f"/healthz/{path}", "port": "http"},
+        "periodSeconds": period,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+    }

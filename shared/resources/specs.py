@@ -1,0 +1,48 @@
+"""What compute is asked to run: made of the records of a service, its keys derived anew each time."""
+
+from shared.domain.accounts import Account
+from shared.domain.images import Image
+from shared.domain.ports import CollectionTargets, ServiceSpec, Store
+from shared.domain.services import KeyGenerations, ModelDataCollection, Service, ServiceSettings
+from shared.resources.found import found
+from shared.resources.keys import KeyRing
+
+
+class Specs:
+    """Makes them. `targets` is where collected data and telemetry of all services go."""
+
+    def __init__(self, store: Store, key_ring: KeyRing, targets: CollectionTargets) -> None:
+        self._store = store
+        self._key_ring = key_ring
+        self._targets = targets
+
+    async def running(self, account: Account, service: Service) -> ServiceSpec | None:
+        """What answers the calls of the service by its record; None when nothing ever did."""
+        if service.deployment_id is None:
+            return None
+        return await self.of(account, service, service.deployment_id, service.image, service.settings)
+
+    async def of(
+        self, account: Account, service: Service, deployment_id: str, image: Image, settings: ServiceSettings
+    ) -> ServiceSpec:
+        """That deployment of it, of an image that is built."""
+        generations = await found(self._store, account, KeyGenerations, service.id)
+        return ServiceSpec(
+            account=account,
+            service_id=service.id,
+            service_name=service.name,
+            deployment_id=deployment_id,
+            image_location=image.image_location or "",
+            image_digest=image.image_digest or "",
+            settings=settings,
+            keys=self._key_ring.keys(account, generations.document),
+            targets=self._wanted(settings),
+        )
+
+    def _wanted(self, settings: ServiceSettings) -> CollectionTargets:
+        collection = settings.data_collection or ModelDataCollection()
+        return CollectionTargets(
+            storage=self._targets.storage if collection.storage_enabled else "",
+            event_hub=self._targets.event_hub if collection.event_hub_enabled else "",
+            app_insights=self._targets.app_insights if settings.app_insights_enabled else "",
+        )

@@ -1,0 +1,91 @@
+"""Surveys: services compared with what there is on their compute. What is missing is put back, what nobody owns is
+removed, and the state of a service follows what is seen of it."""
+
+import logging
+from collections.abc import Sequence
+
+from shared.domain.accounts import Account
+from shared.domain.compute_resources import ComputeResourceRecord, compute_resource_id
+from shared.domain.documents import Insert, Replace, Stored
+from shared.domain.errors import PreconditionFailed, ServiceError
+from shared.domain.ids import new_id
+from shared.domain.plans import RESTORE_SERVICE
+from shared.domain.ports import Clock, Compute, Computes, Observed, ServiceSpec, Store
+from shared.domain.services import Service
+from shared.resources.every import every
+from shared.resources.operations import Operations
+from shared.resources.specs import Specs
+
+_logger = logging.getLogger(__name__)
+
+
+class Surveys:
+    """Surveys the compute resources of an account."""
+
+    def __init__(self, store: Store, clock: Clock, *, operations: Operations, computes: Computes, specs: Specs) -> None:
+        self._store = store
+        self._clock = clock
+        self._operations = operations
+        self._computes = computes
+        self._specs = specs
+
+    async def survey(self, account: Account) -> None:
+        """Look at each once. One that is away is logged, and does not keep the others from being looked at."""
+        async for record in every(self._store, account, ComputeResourceRecord):
+            try:
+                await self._survey(account, record)
+            except ServiceError as error:
+                _logger.warning("account=%s compute=%s was not surveyed: %s", account.name, record.name, error.message)
+
+    async def _survey(self, account: Account, record: ComputeResourceRecord) -> None:
+        compute = await self._computes.find(account, compute_resource_id(account, record.name), field="computeResource.id")
+        on = {"computeName": record.name.lower()}
+        services = [service async for service in every(self._store, account, Service, on)]
+        specs = [spec for service in services if (spec := await self._settled_spec(account, service))]
+        seen = await compute.survey(account, specs, [service.id for service in services])
+        for service_id in seen.orphans:
+            await self._remove_orphan(account, compute, service_id)
+        by_id = {service.id: service for service in services}
+        for service_id, observed in seen.services.items():
+            await self._follow(account, by_id[service_id], observed)
+
+    async def _settled_spec(self, account: Account, service: Service) -> ServiceSpec | None:
+        """What ought to be there of a service that nobody is changing."""
+        return await self._specs.running(account, service) if service.operation_id is None else None
+
+    async def _remove_orphan(self, account: Account, compute: Compute, service_id: str) -> None:
+        """The records were read before compute was asked: one that is there now is no orphan."""
+        if await self._store.get(account, Service, service_id) is not None:
+            return
+        _logger.warning("account=%s service=%s is nobody's, and is removed from its cluster", account.name, service_id)
+        await compute.ensure_withdrawn(service_id)
+        await compute.ensure_removed(service_id)
+
+    async def _follow(self, account: Account, seen: Service, observed: Observed) -> None:
+        stored = await self._store.get(account, Service, seen.id)
+        if stored is None or stored.document.revision != seen.revision:
+            return  # it has changed meanwhile: the next survey looks again
+        try:
+            if observed.missing:
+                await self._put_back(account, stored, observed.missing)
+            elif observed.error or observed.ready:
+                await self._show(account, stored, observed)
+        except PreconditionFailed:
+            return  # it is being changed
+
+    async def _put_back(self, account: Account, stored: Stored[Service], missing: Sequence[str]) -> None:
+        service = stored.document
+        _logger.warning("service=%s lacks %s on its cluster; it is put back", service.id, ", ".join(missing))
+        identifier = new_id(self._clock.now(), self._clock.random_bits)
+        operation = self._operations.accepted(
+            RESTORE_SERVICE, identifier=identifier, resource_id=service.id, checkpoint={"missing": [*missing]}
+        )
+        await self._store.commit(account, [Replace(stored, service.restoring(operation.id)), Insert(operation)])
+        await self._operations.start(account, operation)
+
+    async def _show(self, account: Account, stored: Stored[Service], observed: Observed) -> None:
+        service = stored.document.observed(observed.error)
+        if service is stored.document:
+            return
+        _logger.warning("service=%s is %s by its cluster", service.id, service.state)
+        await self._store.commit(account, [Replace(stored, service)])

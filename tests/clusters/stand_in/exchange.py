@@ -1,0 +1,177 @@
+"""One request to the stand-in for an object, or a collection of them."""
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from aiohttp import web
+
+from tests.clusters.stand_in import statuses
+from tests.clusters.stand_in.callers import is_admin
+from tests.clusters.stand_in.resources import NAMESPACES, Resource
+from tests.clusters.stand_in.selectors import field_selects, selects
+from tests.clusters.stand_in.store import Stored, Writer
+
+if TYPE_CHECKING:
+    from tests.clusters.stand_in.server import StandIn
+
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a path names; no name is the collection."""
+
+    resource: Resource
+    namespace: str
+    name: str
+    subresource: str
+
+
+class Exchange:
+    """One request for an object, or a collection of them."""
+
+    def __init__(self, cluster: "StandIn", request: web.Request, body: bytes, target: Target) -> None:
+        self._cluster = cluster
+        self._store = cluster.store
+        self._query = request.query
+        self._method = request.method
+        self._content_type = request.content_type
+        self._admin = is_admin(request)
+        self._body = body
+        self._resource = target.resource
+        self._namespace = target.namespace
+        self._name = target.name
+        self._subresource = target.subresource
+
+    def answer(self) -> web.StreamResponse:
+        verb = self._verb()
+        if not self._admin and self._cluster.denies(verb, self._resource.plural, self._resource.group, self._subresource):
+            raise statuses.forbidden(verb, self._resource.named, self._name, self._namespace)
+        if self._subresource == "log":
+            return self._log()
+        handlers: dict[str, Callable[[], web.StreamResponse]] = {
+            "get": self._get,
+            "list": self._list,
+            "create": self._create,
+            "patch": self._patch,
+            "update": self._update,
+            "delete": self._delete,
+            "deletecollection": self._delete_collection,
+        }
+        return handlers[verb]()
+
+    def _verb(self) -> str:
+        if not self._name:
+            return {"GET": "list", "DELETE": "deletecollection"}.get(self._method, _VERBS.get(self._method, ""))
+        return _VERBS[self._method]
+
+    def _get(self) -> web.StreamResponse:
+        return web.json_response(self._store.find(self._resource, self._namespace, self._name).shown())
+
+    def _list(self) -> web.StreamResponse:
+        found = self._selected()
+        start = int(base64.b64decode(self._query["continue"])) if "continue" in self._query else 0
+        limit = int(self._query.get("limit", "0")) or len(found)
+        metadata: dict[str, Any] = {"resourceVersion": str(self._store.revision)}
+        if len(found) > start + limit:
+            metadata["continue"] = base64.b64encode(str(start + limit).encode()).decode()
+            metadata["remainingItemCount"] = len(found) - start - limit
+        items = [_bare(one.shown()) for one in found[start : start + limit]]
+        listed = {"kind": f"{self._resource.kind}List", "apiVersion": self._resource.api_version}
+        return web.json_response({**listed, "metadata": metadata, "items": items})
+
+    def _selected(self) -> list[Stored]:
+        there = self._store.objects.get(self._resource, {})
+        return [
+            stored
+            for (namespace, _), stored in sorted(there.items(), key=lambda pair: pair[0])
+            if self._namespace in ("", namespace)
+            and selects(self._query.get("labelSelector", ""), stored.document["metadata"].get("labels", {}))
+            and field_selects(self._query.get("fieldSelector", ""), stored.document)
+        ]
+
+    def _create(self) -> web.StreamResponse:
+        self._in_a_namespace()
+        created = self._store.create(self._resource, self._namespace, self._document(), self._writer())
+        if self._resource.kind == "CustomResourceDefinition":
+            created.document["status"] = {"conditions": [{"type": "Established", "status": "True"}]}
+        return web.json_response(created.shown(), status=201)
+
+    def _patch(self) -> web.StreamResponse:
+        document = self._document()
+        if self._content_type == "application/apply-patch+yaml":
+            self._in_a_namespace()
+            force = self._query.get("force") == "true"
+            writer = Writer(self._query["fieldManager"], "Apply", self._subresource)
+            applied, created = self._store.apply(self._resource, self._namespace, self._name, document, writer, force=force)
+            return web.json_response(applied.shown(), status=201 if created else 200)
+        if self._content_type != "application/merge-patch+json":
+            raise statuses.unsupported("application/merge-patch+json, application/apply-patch+yaml")
+        live = self._store.find(self._resource, self._namespace, self._name)
+        patched = self._store.update(self._resource, live, merge_patched(live.document, document), self._writer())
+        return web.json_response(patched.shown())
+
+    def _update(self) -> web.StreamResponse:
+        live = self._store.find(self._resource, self._namespace, self._name)
+        return web.json_response(self._store.update(self._resource, live, self._document(), self._writer()).shown())
+
+    def _delete(self) -> web.StreamResponse:
+        options = json.loads(self._body) if self._body else {}
+        grace = self._query.get("gracePeriodSeconds", options.get("gracePeriodSeconds"))
+        given = None if grace is None else int(grace)
+        deleted = self._store.delete(self._resource, self._namespace, self._name, grace=given)
+        return web.json_response(deleted.shown())
+
+    def _delete_collection(self) -> web.StreamResponse:
+        for stored in self._selected():
+            metadata = stored.document["metadata"]
+            self._store.delete(self._resource, metadata.get("namespace", ""), metadata["name"], grace=None)
+        return web.json_response({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})
+
+    def _log(self) -> web.StreamResponse:
+        pod = self._store.find(self._resource, self._namespace, self._name)
+        previous = self._query.get("previous") == "true"
+        lines = self._cluster.log_of(pod, self._query["container"], previous=previous)
+        if "sinceTime" in self._query:
+            since = datetime.fromisoformat(self._query["sinceTime"])
+            lines = [(at, line) for at, line in lines if at is None or at >= since]
+        if "tailLines" in self._query:
+            count = int(self._query["tailLines"])
+            lines = lines[-count:] if count else []
+        return web.Response(text="".join(f"{line}\n" for _, line in lines))
+
+    def _in_a_namespace(self) -> None:
+        if self._resource.namespaced:
+            self._store.find(NAMESPACES, "", self._namespace)
+
+    def _document(self) -> dict[str, Any]:
+        try:
+            return json.loads(self._body)
+        except ValueError:
+            return yaml.safe_load(self._body)
+
+    def _writer(self) -> Writer:
+        return Writer(self._query.get("fieldManager", "unknown"), subresource=self._subresource)
+
+
+def merge_patched(target: Any, patch: Any) -> Any:
+    """RFC 7386."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge_patched(merged.get(key), value)
+    return merged
+
+
+def _bare(document: dict[str, Any]) -> dict[str, Any]:
+    """Items of a list do not say what they are."""
+    return {key: value for key, value in document.items() if key not in ("apiVersion", "kind")}
