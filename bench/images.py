@@ -35,11 +35,11 @@ from local.upload import Uploads
 from shared.bootstrap import SystemClock
 from shared.building import made_builder, made_registries
 from shared.domain.accounts import Account
+from shared.domain.building import DependencyLayers, ImageBuilder, ImageSource
 from shared.domain.ids import new_id
 from shared.domain.images import Layer
 from shared.domain.manifests import Asset, Manifest, RuntimeProperties, RuntimeType, TargetRuntime
 from shared.domain.models import Model
-from shared.domain.ports import DependencyLayers, ImageBuilder, ImageSource
 from shared.image_settings import read_image_settings
 from shared.storage.blobs import BlobAccount
 from shared.storage.connection import StorageConnection

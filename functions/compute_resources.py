@@ -21,7 +21,6 @@ blueprint = func.Blueprint()
 @endpoint(blueprint, "GET", "computeResources", paged=True, answers={200: PaginatedComputeResourceList})
 async def list_compute_resources(call: Call) -> Reply:
     """List where the account's services can run, newest first, in pages."""
-    resources = call.slipway.compute_resources
     page = await listed(call, "computeResources", Filters, call.slipway.compute_resources.page)
     shown = tuple(record.shown(call.account) for record in page.items)
     return Reply(200, PaginatedComputeResourceList(value=shown, next_link=page.next_link))

@@ -10,8 +10,8 @@ from pydantic import AfterValidator
 
 from functions.endpoint import Call, Reply, endpoint
 from functions.listing import filters_of
+from shared.domain.computing import LogQuery, ReplicaLog
 from shared.domain.filters import Filters
-from shared.domain.ports import LogQuery, ReplicaLog
 
 blueprint = func.Blueprint()
 

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +41,14 @@ _CHOSEN = (
     "SLIPWAY_PACKAGE_INDEXES",
     "SLIPWAY_SOURCE_PACKAGES",
     "SLIPWAY_CONDA_CHANNELS",
+    "SLIPWAY_REGISTRY",
+    "SLIPWAY_BASE_IMAGE_",
+    "SLIPWAY_TARGET_",
+    "SLIPWAY_KUBECONFIG_",
+    "SLIPWAY_COLLECTION_",
+    "SLIPWAY_APP_INSIGHTS",
 )
+_TARGETS = ("SLIPWAY_COLLECTION_", "SLIPWAY_APP_INSIGHTS")
 _TOKEN_SECONDS = 30 * 24 * 3600
 _READY_SECONDS = 60.0
 _HOST_DRAIN = 3.0
@@ -87,7 +94,7 @@ async def running_stack(home: Home, port: int, cache: Path) -> AsyncIterator[Run
         storage = Child(_storage(home, azurite))
         settings = {**_settings(home, ports, azurite, issuer), "SLIPWAY_SCRATCH": str(cache)}
         write_private(home.settings, json.dumps(settings).encode())
-        workers = [Child(_compute(home, ports)), Child(_host(home, port, settings))]
+        workers = [Child(_compute(home, ports, settings)), Child(_host(home, port, settings))]
         running = Running(
             base_url=f"http://127.0.0.1:{port}{_ACCOUNT_PATH}",
             token=issuer.signer.token(Role.CONTRIBUTOR, seconds=_TOKEN_SECONDS),
@@ -126,10 +133,12 @@ async def _provide_queues(azurite: AzuriteAddress) -> None:
                 await queue.create_queue()
 
 
-def _compute(home: Home, ports: Ports) -> Program:
+def _compute(home: Home, ports: Ports, settings: Mapping[str, str]) -> Program:
     command = [sys.executable, "-m", "local.compute", "--state", str(home.folder / "compute")]
     command += ["--control-port", str(ports.control), "--front-end-port", str(ports.front_end)]
-    environment = _environment(SLIPWAY_LOCAL_COMPUTE_TOKEN=home.secret("compute-token"), SLIPWAY_EXIT_WITH_PARENT="1")
+    targets = {name: value for name, value in settings.items() if name.startswith(_TARGETS)}
+    token = home.secret("compute-token")
+    environment = _environment(SLIPWAY_LOCAL_COMPUTE_TOKEN=token, SLIPWAY_EXIT_WITH_PARENT="1", **targets)
     return Program("the compute node", command, environment, home.folder / "logs" / "compute.log")
 
 
@@ -141,7 +150,13 @@ def _host(home: Home, port: int, settings: dict[str, str]) -> Program:
 
 def _settings(home: Home, ports: Ports, azurite: AzuriteAddress, issuer: Issuer) -> dict[str, str]:
     """The app settings of the function app: README, Settings."""
-    return _chosen() | {
+    chosen = _chosen()
+    # Images go to the registry that was chosen, if one was, where clusters can pull them.
+    images = {} if "SLIPWAY_REGISTRY" in chosen else {"SLIPWAY_IMAGES": str(home.folder / "images")}
+    return {
+        "SLIPWAY_COLLECTION_STORAGE": azurite.connection_string,
+        **chosen,
+        **images,
         "AzureWebJobsStorage": azurite.connection_string,
         "SLIPWAY_ACCOUNTS": f"{SUBSCRIPTION}/local/local",
         "SLIPWAY_SECRET": home.secret("secret"),
@@ -149,7 +164,6 @@ def _settings(home: Home, ports: Ports, azurite: AzuriteAddress, issuer: Issuer)
         "SLIPWAY_TOKEN_ISSUERS": issuer.signer.url,
         "SLIPWAY_TOKEN_AUDIENCES": AUDIENCE,
         "SLIPWAY_TOKEN_JWKS_URL": issuer.keys_url,
-        "SLIPWAY_IMAGES": str(home.folder / "images"),
         "SLIPWAY_FETCH_ALLOW": f"127.0.0.1:{azurite.blob}",
         "SLIPWAY_FETCH_CONTAINERS": UPLOADS,
         "SLIPWAY_LOCAL_COMPUTE_URL": f"http://127.0.0.1:{ports.control}",

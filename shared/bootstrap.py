@@ -10,10 +10,11 @@ from uuid import uuid4
 from shared.compute.kinds import Clusters, KindsOfCompute
 from shared.compute.local_process import LocalProcessCompute
 from shared.domain.accounts import Account
+from shared.domain.building import ImageBuilder
 from shared.domain.errors import NotFound
 from shared.domain.events import Event, WebhookEvent
 from shared.domain.plans import BUILD_IMAGE, DELETE_SERVICE, DEPLOY_SERVICE, RESTORE_SERVICE, RUN_PIPELINE
-from shared.domain.ports import NO_TELEMETRY, EventSink, ImageBuilder, Store, Telemetry, WakeUps
+from shared.domain.ports import NO_TELEMETRY, EventSink, Store, Telemetry, WakeUps
 from shared.events.failures import CommandFailures
 from shared.events.sinks import EndpointSink, QueueSink
 from shared.identity.tokens import TokenVerifier

@@ -3,7 +3,8 @@
 from datetime import timedelta
 from pathlib import Path
 
-from shared.domain.ports import Clock, Collector, ImageBuilder
+from shared.domain.building import ImageBuilder
+from shared.domain.ports import Clock, Collector
 from shared.image_settings import ImageSettings, SourcePackages
 from shared.images.builder import BuilderSettings, LayeringImageBuilder
 from shared.images.content.archives import Limits

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from shared.domain.compute_resources import KUBECONFIG_SETTINGS
-from shared.domain.ports import CollectionTargets
+from shared.domain.computing import CollectionTargets
 from shared.environment import SettingError, required
 
 

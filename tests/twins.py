@@ -9,7 +9,27 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.domain.accounts import Account
+from shared.domain.building import (
+    Content,
+    ContentLayers,
+    DependencyLayers,
+    ImageSource,
+    NotYet,
+    PublishedImage,
+    Resolved,
+    content_key,
+)
 from shared.domain.compute_resources import ComputeResourceRequest
+from shared.domain.computing import (
+    CollectionTargets,
+    Compute,
+    ComputeKinds,
+    LogQuery,
+    ReplicaLog,
+    Rollout,
+    ServiceSpec,
+    Survey,
+)
 from shared.domain.errors import BuildFailed, InvalidRequest, ServiceError, Unavailable
 from shared.domain.events import Event
 from shared.domain.fencing import check_fence
@@ -18,28 +38,7 @@ from shared.domain.manifests import Asset, Manifest, ManifestRequest, RuntimePro
 from shared.domain.models import Model, ModelRequest
 from shared.domain.operations import ErrorResponse, Operation
 from shared.domain.plans import BUILD_IMAGE, DELETE_SERVICE, DEPLOY_SERVICE, RESTORE_SERVICE, RUN_PIPELINE
-from shared.domain.ports import (
-    BuildLog,
-    Clock,
-    CollectionTargets,
-    Compute,
-    ComputeKinds,
-    Content,
-    ContentLayers,
-    DependencyLayers,
-    ImageSource,
-    LogQuery,
-    Needed,
-    NotYet,
-    PublishedImage,
-    ReplicaLog,
-    Resolved,
-    Rollout,
-    ServiceSpec,
-    Survey,
-    Unneeded,
-    content_key,
-)
+from shared.domain.ports import BuildLog, Clock, Needed, Unneeded
 from shared.domain.services import AuthKeys, ComputeResource, KeyType, ServiceCreateRequest, ServiceSettings
 from shared.domain.wire import Json
 from shared.orchestration.build_image import BuildImage

@@ -51,14 +51,21 @@ def _service(deployment: Deployment) -> dict[str, str]:
 
 
 def _collection(deployment: Deployment) -> dict[str, str]:
+    """What is collected of the service, and where it goes, which the node's own environment says."""
     settings = deployment.settings
     collection = settings.data_collection or ModelDataCollection()
-    return {
-        "AML_APP_INSIGHTS_ENABLED": _flag(settings.app_insights_enabled),
-        "AML_MODEL_DC_STORAGE_ENABLED": _flag(collection.storage_enabled),
-        "AML_MODEL_DC_EVENT_HUB_ENABLED": _flag(collection.event_hub_enabled),
-    }
-
-
-def _flag(value: bool | None) -> str:
-    return "true" if value else "false"
+    told: dict[str, str] = {}
+    for enabled, flag, target, setting in (
+        (settings.app_insights_enabled, "AML_APP_INSIGHTS_ENABLED", "AML_APP_INSIGHTS_KEY", "SLIPWAY_APP_INSIGHTS"),
+        (collection.storage_enabled, "AML_MODEL_DC_STORAGE_ENABLED", "AML_MODEL_DC_STORAGE", "SLIPWAY_COLLECTION_STORAGE"),
+        (
+            collection.event_hub_enabled,
+            "AML_MODEL_DC_EVENT_HUB_ENABLED",
+            "AML_MODEL_DC_EVENT_HUB",
+            "SLIPWAY_COLLECTION_EVENT_HUB",
+        ),
+    ):
+        told[flag] = "true" if enabled else "false"
+        if enabled and os.environ.get(setting):
+            told[target] = os.environ[setting]
+    return told

@@ -9,9 +9,9 @@ from local.compute.answers import Handler, answered
 from local.compute.node import Node
 from local.compute.state import Deployment
 from shared.compute.local_process import DeploymentRequest, KeyDigests, digest_of
+from shared.domain.computing import LogQuery
 from shared.domain.errors import NotFound, Unauthenticated
 from shared.domain.ids import canonical
-from shared.domain.ports import LogQuery
 from shared.domain.wire import parse
 
 _DEPLOYMENT = "/services/{service}/deployments/{deployment}"

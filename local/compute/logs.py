@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from shared.compute.local_process import PrintedLog
-from shared.domain.ports import LogQuery
+from shared.domain.computing import LogQuery
 
 _QUOTED_LINES = 20
 _QUOTED_CHARACTERS = 1800

@@ -14,8 +14,8 @@ from local.compute.service import Ground, Service
 from local.compute.state import Deployment, ServiceFiles, ServiceState
 from local.compute.threads import in_thread
 from shared.compute.local_process import KeyDigests, ReplicaLogs, RolloutStatus
+from shared.domain.computing import LogQuery
 from shared.domain.errors import Conflict, NotFound
-from shared.domain.ports import LogQuery
 
 
 class Node:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from shared.domain.compute_resources import ClusterSettings, ComputeKind, ComputeResourceRequest
+from shared.domain.computing import Compute
 from shared.domain.errors import InvalidRequest, Unavailable
-from shared.domain.ports import Compute
 
 
 class Clusters(Protocol):

@@ -10,10 +10,10 @@ from typing import Self
 from urllib.parse import urlencode
 
 from shared.domain.accounts import Account
+from shared.domain.computing import LogQuery, ReplicaLog, Rollout, ServiceSpec, Survey
 from shared.domain.errors import Conflict, DeployFailed, NotFound, ServiceError, Unavailable, foreign
 from shared.domain.fencing import check_fence
 from shared.domain.operations import ErrorResponse
-from shared.domain.ports import LogQuery, ReplicaLog, Rollout, ServiceSpec, Survey
 from shared.domain.services import AuthKeys, ServiceSettings
 from shared.domain.wire import Json, Wire
 

@@ -9,11 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shared.domain.accounts import Account
-from shared.domain.errors import BuildFailed, Unavailable
-from shared.domain.images import Layer
-from shared.domain.manifests import RuntimeType
-from shared.domain.ports import (
-    BuildLog,
+from shared.domain.building import (
     Content,
     ContentLayers,
     DependencyLayers,
@@ -22,6 +18,10 @@ from shared.domain.ports import (
     Resolved,
     content_key,
 )
+from shared.domain.errors import BuildFailed, Unavailable
+from shared.domain.images import Layer
+from shared.domain.manifests import RuntimeType
+from shared.domain.ports import BuildLog
 from shared.images.base import BaseImages
 from shared.images.content.one_folder import OneFolder, Source, assets, driver_source, models
 from shared.images.content.source_layers import SourceLayer, SourceLayers

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from shared.domain.building import ImageSource
 from shared.domain.images import Layer
 from shared.domain.manifests import RuntimeType
-from shared.domain.ports import ImageSource
 from shared.images.base import TITLE
 from shared.images.describing.artifacts import MANIFEST_TYPE, canonical, describe
 from shared.images.layouts.layout import CONFIG_TYPE, LAYER_TITLE

@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from shared.domain.building import PublishedImage
 from shared.domain.errors import BuildFailed, Unavailable
 from shared.domain.fencing import check_fence
 from shared.domain.images import Layer
-from shared.domain.ports import PublishedImage
 from shared.images.describing.artifacts import Artifact
 from shared.images.layouts.layout import ImageLayout, location_of
 from shared.registries.registry import Repository

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from shared.domain.accounts import Account
+from shared.domain.building import ImageBuilder, ImageSource, NotYet
 from shared.domain.documents import Change, Replace, Stored
 from shared.domain.errors import ServiceError
 from shared.domain.images import Image, Layer
 from shared.domain.models import Model
 from shared.domain.operations import ErrorDetail, ErrorResponse, Operation
-from shared.domain.ports import BuildLogs, ImageBuilder, ImageSource, NotYet, Store
+from shared.domain.ports import BuildLogs, Store
 from shared.domain.wire import Json
 from shared.orchestration.outcome import Done, Failure, Next, Outcome, Step, Wait
 from shared.resources.contents import Contents

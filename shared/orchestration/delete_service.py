@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from shared.domain.accounts import Account
+from shared.domain.computing import Computes, ServiceLogs
 from shared.domain.documents import Change, Release
 from shared.domain.errors import ServiceError
 from shared.domain.operations import ErrorResponse, Operation
-from shared.domain.ports import Computes, ServiceLogs, Store
+from shared.domain.ports import Store
 from shared.orchestration.hold import is_leased
 from shared.orchestration.outcome import Done, Failure, Next, Outcome, Step, Wait
 from shared.resources.services import deleting_claim

@@ -5,13 +5,14 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from shared.domain.accounts import Account
+from shared.domain.computing import Compute, Computes, LogQuery, ServiceLogs, ServiceSpec
 from shared.domain.deployments import Deployment
 from shared.domain.documents import Change, Replace, Stored
 from shared.domain.errors import DeployFailed, Detail, ServiceError
 from shared.domain.images import Image
 from shared.domain.models import Model
 from shared.domain.operations import ErrorResponse, Operation
-from shared.domain.ports import Clock, Compute, Computes, LogQuery, ServiceLogs, ServiceSpec, Store
+from shared.domain.ports import Clock, Store
 from shared.domain.services import KeyGenerations, Service, ServiceSettings
 from shared.domain.wire import validate
 from shared.orchestration.outcome import Done, Failure, Next, Outcome, Step, Wait

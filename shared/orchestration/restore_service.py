@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from shared.domain.accounts import Account
+from shared.domain.computing import Computes
 from shared.domain.documents import Change, Replace
 from shared.domain.errors import ServiceError
 from shared.domain.operations import ErrorResponse, Operation
-from shared.domain.ports import Computes, Store
+from shared.domain.ports import Store
 from shared.domain.services import Service
 from shared.orchestration.outcome import Done, Failure, Outcome, Step
 from shared.resources.found import found

@@ -7,13 +7,14 @@ from shared.domain.compute_resources import (
     ComputeResourceRequest,
     compute_name,
 )
+from shared.domain.computing import Compute, ComputeKinds
 from shared.domain.documents import Claim, Insert, Page, Release, Remove, Replace, Stored, Touch
 from shared.domain.errors import Conflict, Detail, InvalidRequest, NotFound, PreconditionFailed, Taken, foreign
 from shared.domain.filters import Filters
 from shared.domain.ids import created_at, new_id
 from shared.domain.operations import Operation
 from shared.domain.plans import DELETE_SERVICE
-from shared.domain.ports import Clock, Compute, ComputeKinds, Store
+from shared.domain.ports import Clock, Store
 from shared.domain.services import Service
 from shared.resources.removal import Reference, refuse_while_referred
 from shared.resources.repeatability import UNREPEATED, Once

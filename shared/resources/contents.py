@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from shared.domain.accounts import Account
+from shared.domain.building import Content, ImageSource
 from shared.domain.documents import Change, Claim, Held, Reclaim
-from shared.domain.ports import Content, ImageSource, Store
+from shared.domain.ports import Store
 
 
 def content_claim(owner: str) -> str:

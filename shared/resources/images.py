@@ -1,6 +1,7 @@
 """Use cases of images. Source: api.md, 7–9; client-facts.md, 16."""
 
 from shared.domain.accounts import Account
+from shared.domain.computing import Computes
 from shared.domain.deployments import Deployment
 from shared.domain.documents import Change, Insert, Page, Stored, Touch
 from shared.domain.errors import OperationInProgress
@@ -10,7 +11,7 @@ from shared.domain.images import Image, ImageRequest
 from shared.domain.manifests import Manifest
 from shared.domain.operations import Operation
 from shared.domain.plans import BUILD_IMAGE
-from shared.domain.ports import BuildLogs, Clock, Computes, Store
+from shared.domain.ports import BuildLogs, Clock, Store
 from shared.domain.services import Service
 from shared.domain.wire import Json
 from shared.resources.found import found, referred

@@ -1,12 +1,13 @@
 """Use cases of pipelines: several requests as one operation."""
 
 from shared.domain.accounts import Account
+from shared.domain.computing import Computes
 from shared.domain.documents import Insert
 from shared.domain.ids import new_id
 from shared.domain.operations import Operation
 from shared.domain.pipelines import PipelineRequest
 from shared.domain.plans import RUN_PIPELINE
-from shared.domain.ports import Clock, Computes, Store
+from shared.domain.ports import Clock, Store
 from shared.resources.operations import Operations
 from shared.resources.repeatability import UNREPEATED, Once
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from shared.domain.accounts import Account
-from shared.domain.ports import Computes, LogQuery, ReplicaLog, ServiceLogs, Store
+from shared.domain.computing import Computes, LogQuery, ReplicaLog, ServiceLogs
+from shared.domain.ports import Store
 from shared.domain.services import Service
 from shared.resources.found import found
 

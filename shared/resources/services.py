@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Sequence
 
 from shared.domain.accounts import Account
+from shared.domain.computing import Compute, Computes
 from shared.domain.deployments import Deployment
 from shared.domain.documents import Change, Claim, Insert, Page, Release, Remove, Replace, Stored, Touch
 from shared.domain.errors import Conflict, InvalidRequest, OperationInProgress, PreconditionFailed, Taken
@@ -14,7 +15,7 @@ from shared.domain.images import Image
 from shared.domain.models import Model
 from shared.domain.operations import Operation, State
 from shared.domain.plans import DELETE_SERVICE, DEPLOY_SERVICE
-from shared.domain.ports import Clock, Compute, Computes, Store
+from shared.domain.ports import Clock, Store
 from shared.domain.services import (
     AuthKeys,
     KeyGenerations,

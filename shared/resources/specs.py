@@ -1,8 +1,9 @@
 """What compute is asked to run: made of the records of a service, its keys derived anew each time."""
 
 from shared.domain.accounts import Account
+from shared.domain.computing import CollectionTargets, ServiceSpec
 from shared.domain.images import Image
-from shared.domain.ports import CollectionTargets, ServiceSpec, Store
+from shared.domain.ports import Store
 from shared.domain.services import KeyGenerations, ModelDataCollection, Service, ServiceSettings
 from shared.resources.found import found
 from shared.resources.keys import KeyRing

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from shared.domain.accounts import Account
 from shared.domain.compute_resources import ComputeResourceRecord, compute_resource_id
+from shared.domain.computing import Compute, Computes, Observed, ServiceSpec
 from shared.domain.documents import Insert, Replace, Stored
 from shared.domain.errors import PreconditionFailed, ServiceError
 from shared.domain.ids import new_id
 from shared.domain.plans import RESTORE_SERVICE
-from shared.domain.ports import Clock, Compute, Computes, Observed, ServiceSpec, Store
+from shared.domain.ports import Clock, Store
 from shared.domain.services import Service
 from shared.resources.every import every
 from shared.resources.operations import Operations

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
 from shared.domain.accounts import Account
+from shared.domain.computing import ReplicaLog
 from shared.domain.documents import (
     Change,
     Claim,
@@ -26,7 +27,7 @@ from shared.domain.documents import (
 )
 from shared.domain.errors import PreconditionFailed, Taken, Unavailable, foreign
 from shared.domain.operations import Operation
-from shared.domain.ports import BuildLog, Clock, Incoming, KeptBlob, ReplicaLog
+from shared.domain.ports import BuildLog, Clock, Incoming, KeptBlob
 from shared.storage.rows import rows_of
 
 type _Key = tuple[str, str, str]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from azure.core.exceptions import ResourceNotFoundError
 
 from shared.domain.accounts import Account
-from shared.domain.ports import ReplicaLog
+from shared.domain.computing import ReplicaLog
 from shared.domain.wire import Wire
 from shared.storage.blobs import BlobAccount
 from shared.storage.failures import translated

@@ -8,11 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 
-from shared.domain.errors import BuildFailed, ServiceError, Unavailable, foreign
-from shared.domain.images import Layer
-from shared.domain.manifests import RuntimeProperties
-from shared.domain.ports import (
-    BuildLog,
+from shared.domain.building import (
     Content,
     ContentLayers,
     DependencyLayers,
@@ -23,6 +19,10 @@ from shared.domain.ports import (
     Resolved,
     content_key,
 )
+from shared.domain.errors import BuildFailed, ServiceError, Unavailable, foreign
+from shared.domain.images import Layer
+from shared.domain.manifests import RuntimeProperties
+from shared.domain.ports import BuildLog
 from shared.domain.wire import Json
 from shared.registries.references import Reference
 from shared.registries.registries import Registries

@@ -2,11 +2,7 @@
 
 from collections.abc import Sequence
 
-from shared.domain.errors import BuildFailed
-from shared.domain.images import Layer
-from shared.domain.manifests import Builder
-from shared.domain.ports import (
-    BuildLog,
+from shared.domain.building import (
     ContentLayers,
     DependencyLayers,
     ImageBuilder,
@@ -15,6 +11,10 @@ from shared.domain.ports import (
     PublishedImage,
     Resolved,
 )
+from shared.domain.errors import BuildFailed
+from shared.domain.images import Layer
+from shared.domain.manifests import Builder
+from shared.domain.ports import BuildLog
 from shared.tasks.builder import NOT_SET
 
 

@@ -13,7 +13,9 @@ from functools import cache
 
 import pytest
 
+from shared.domain.building import ImageBuilder
 from shared.domain.compute_resources import ComputeKind, ComputeResourceRecord, ComputeResourceRequest
+from shared.domain.computing import Compute, LogQuery, Observed, Rollout, ServiceLogs, Survey
 from shared.domain.errors import BuildFailed, ServiceError
 from shared.domain.filters import (
     DeploymentFilters,
@@ -28,20 +30,7 @@ from shared.domain.manifests import Manifest
 from shared.domain.models import Model
 from shared.domain.operations import ErrorResponse, Operation
 from shared.domain.pipelines import PipelineRequest
-from shared.domain.ports import (
-    BuildLogs,
-    Collector,
-    Compute,
-    EventSink,
-    ImageBuilder,
-    LogQuery,
-    Observed,
-    Rollout,
-    ServiceLogs,
-    Store,
-    Survey,
-    WakeUps,
-)
+from shared.domain.ports import BuildLogs, Collector, EventSink, Store, WakeUps
 from shared.domain.services import KeyGenerations, KeyType
 from tests.chaos.disturbance import SHARED, Fault, Killed, Site
 from tests.chaos.worlds import ChaosWorld

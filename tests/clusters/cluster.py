@@ -29,7 +29,7 @@ _EXTENSIONS = (("keda.sh", "v1alpha1", "ScaledObject"), ("gateway.networking.k8s
 _EMPTIED = (POD, REPLICA_SET, *KINDS, EVENT)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Cluster:
     """A namespace that is a test's own. `stand_in` is None on a real API server; `request` is what an administrator does."""
 

@@ -15,7 +15,7 @@ from shared.compute.kubernetes.api import KubernetesApi
 from shared.compute.kubernetes.deployer import KubernetesCompute
 from shared.compute.kubernetes.names import object_name
 from shared.domain.compute_resources import ClusterConnection, ClusterSettings, FrontEnd
-from shared.domain.ports import Rollout, ServiceSpec
+from shared.domain.computing import Rollout, ServiceSpec
 from shared.domain.services import AutoScaler, ServiceSettings
 from shared.domain.wire import Json
 from tests.clusters.cluster import Cluster, Object

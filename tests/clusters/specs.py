@@ -16,7 +16,7 @@ from shared.domain.compute_resources import (
     Scaling,
     ScalingMetric,
 )
-from shared.domain.ports import CollectionTargets, ServiceSpec
+from shared.domain.computing import CollectionTargets, ServiceSpec
 from shared.domain.services import (
     AuthKeys,
     AutoScaler,

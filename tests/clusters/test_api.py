@@ -1,5 +1,7 @@
 """The client, as any kube-apiserver must find it."""
 
+from dataclasses import replace
+
 import pytest
 
 from shared.compute.kubernetes.kinds import (
@@ -10,6 +12,7 @@ from shared.compute.kubernetes.kinds import (
     SECRET,
     SERVICE_ACCOUNT,
     Kind,
+    Object,
 )
 from shared.domain.errors import DeployFailed, InvalidRequest
 from shared.domain.fencing import LeaseLost, fenced
@@ -68,6 +71,23 @@ async def test_what_others_have_changed_is_taken_back(kubernetes, cluster):
     assert changed["spec"]["replicas"] == 7
     now = await kubernetes.apply(deployment(replicas=2))
     assert now["spec"]["replicas"] == 2
+
+
+async def test_lists_are_merged_by_the_names_of_their_items(kubernetes, cluster):
+    await kubernetes.apply(_with_environment(first="1", second="2"))
+    path = cluster.path("apps/v1", "deployments", NAME)
+    theirs = {"name": "scoring", "env": [{"name": "theirs", "value": "3"}]}
+    await cluster.request(
+        "PATCH",
+        path,
+        {"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"template": {"spec": {"containers": [theirs]}}}},
+        content_type="application/apply-patch+yaml",
+        fieldManager="other",
+    )
+    now = await kubernetes.apply(_with_environment(second="4"))
+    (container,) = now["spec"]["template"]["spec"]["containers"]
+    assert {one["name"]: one["value"] for one in container["env"]} == {"second": "4", "theirs": "3"}
+    assert container["ports"][0]["containerPort"] == 5001
 
 
 async def test_another_manager_that_does_not_force_meets_a_conflict(kubernetes, cluster):
@@ -138,8 +158,7 @@ async def test_the_selector_of_a_deployment_cannot_change(kubernetes):
 
 
 async def test_a_namespace_that_is_not_there_is_named(cluster):
-    cluster.namespace = "slipway-nowhere"
-    async with cluster.api() as api:
+    async with replace(cluster, namespace="slipway-nowhere").api() as api:
         assert not await api.has_namespace()
         assert await api.list(DEPLOYMENT) == ()
         with pytest.raises(DeployFailed, match='namespaces "slipway-nowhere" not found'):
@@ -219,3 +238,10 @@ async def test_a_version_is_told(kubernetes):
 async def test_a_kind_that_is_not_defined_is_named(kubernetes):
     with pytest.raises(DeployFailed, match=r"list nothings\.example\.com"):
         await kubernetes.list(Kind("example.com/v1", "Nothing", "nothings"))
+
+
+def _with_environment(**values: str) -> Object:
+    wanted = deployment()
+    (container,) = wanted["spec"]["template"]["spec"]["containers"]
+    container["env"] = [{"name": name, "value": value} for name, value in values.items()]
+    return wanted

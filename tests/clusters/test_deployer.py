@@ -21,8 +21,8 @@ from shared.domain.compute_resources import (
     Scaling,
     ScalingMetric,
 )
+from shared.domain.computing import LogQuery
 from shared.domain.errors import Conflict, DeployFailed, InvalidRequest, Unavailable
-from shared.domain.ports import LogQuery
 from shared.domain.services import AuthKeys, AutoScaler, ServiceSettings
 from tests.clusters.controllers import NOT_READY, READY, Said, crashed, pull_failed, unschedulable
 from tests.clusters.deployed import ONE, Deployed, deploying, scaled

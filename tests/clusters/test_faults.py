@@ -1,5 +1,6 @@
 """What the client makes of a cluster in trouble, and of logs, which need a kubelet: the stand-in's alone."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -120,8 +121,8 @@ async def test_a_cluster_that_never_answers_costs_no_more_than_the_limit(cluster
 
 
 async def test_a_cluster_that_is_not_there_is_unavailable(cluster, stand_in):
-    cluster.kubeconfig = cluster.kubeconfig.replace(stand_in.url, "http://127.0.0.1:1")
-    async with cluster.api() as api:
+    nowhere = replace(cluster, kubeconfig=cluster.kubeconfig.replace(stand_in.url, "http://127.0.0.1:1"))
+    async with nowhere.api() as api:
         with pytest.raises(Unavailable, match=r"get deployments\.apps one"):
             await api.get(DEPLOYMENT, NAME)
 

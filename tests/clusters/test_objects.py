@@ -26,8 +26,8 @@ from shared.compute.kubernetes.kinds import Object
 from shared.compute.kubernetes.names import account_label, object_name, selector
 from shared.compute.kubernetes.objects import KINDS, kinds, rendered, revision, scaler_kind
 from shared.domain.compute_resources import ClusterSettings
+from shared.domain.computing import CollectionTargets, ServiceSpec
 from shared.domain.fields import quantity
-from shared.domain.ports import CollectionTargets, ServiceSpec
 from shared.domain.services import AuthKeys, AutoScaler, ContainerResourceReservation, ServiceSettings
 from tests.clusters.specs import CASES, CLUSTER, SPEC, Case, clusters, specs
 from tests.clusters.stand_in.schemas import Schemas

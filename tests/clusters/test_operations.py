@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from shared.compute.kubernetes.names import object_name
+from shared.domain.computing import Compute, ComputeKinds
 from shared.domain.operations import Operation, State
-from shared.domain.ports import Compute, ComputeKinds
 from shared.domain.services import KeyType, ServiceUpdateRequest
 from tests.clusters.controllers import READY, PodState, crashed
 from tests.clusters.deployed import Deployed, deploying

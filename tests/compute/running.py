@@ -14,8 +14,8 @@ from local.compute.limits import Limits
 from local.compute.serving import Addresses, Options, serving
 from shared.compute.local_process import LocalProcessCompute
 from shared.domain.accounts import Account
+from shared.domain.computing import ServiceSpec
 from shared.domain.operations import ErrorResponse
-from shared.domain.ports import ServiceSpec
 from shared.domain.services import AuthKeys, AutoScaler, ServiceSettings
 from tests.compute.images import Made
 

@@ -14,8 +14,8 @@ import pytest
 from local.compute.serving import Addresses, Options, StateInUse, serving
 from shared.compute.local_process import LocalProcessCompute
 from shared.domain.accounts import Account
+from shared.domain.computing import LogQuery
 from shared.domain.errors import Conflict, NotFound, ServiceError, Unavailable
-from shared.domain.ports import LogQuery
 from shared.domain.services import AuthKeys, ModelDataCollection
 from tests.compute.conftest import Start
 from tests.compute.images import Made

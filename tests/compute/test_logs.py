@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from local.compute.logs import Logs, ReplicaLog
-from shared.domain.ports import LogQuery
+from shared.domain.computing import LogQuery
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "/x/unpacked/opt/driver.py", line 1, in init\nRuntimeError: no model'
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from shared.domain.accounts import Account
+from shared.domain.building import DependencyLayers, ImageSource, PublishedImage
 from shared.domain.images import Layer
 from shared.domain.manifests import Asset, Manifest, RuntimeProperties, RuntimeType, TargetRuntime
 from shared.domain.models import Model
-from shared.domain.ports import DependencyLayers, ImageSource, PublishedImage
 from shared.image_settings import this_platform
 from shared.images.builder import BuilderSettings, LayeringImageBuilder
 from shared.images.content.archives import Limits

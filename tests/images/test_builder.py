@@ -10,7 +10,10 @@ from shared.domain.errors import BuildFailed
 from shared.domain.manifests import Asset, RuntimeProperties, RuntimeType, TargetRuntime
 from shared.domain.models import Model
 from shared.images.builder import LayeringImageBuilder
+from shared.images.image_config import image_config
 from shared.images.layouts.reader import LayoutReader
+from shared.images.packages.dependencies import PIP_LOCK
+from shared.images.packages.distributions import locked
 from tests.images.channels import ChannelServer, CondaChannel
 from tests.images.making import (
     DRIVER,
@@ -260,20 +263,34 @@ async def test_a_source_that_is_not_there_is_named_without_its_signature(builder
     assert "sig=" not in failed.value.message
 
 
-@pytest.mark.parametrize(
-    ("changes", "code"),
-    [
-        (
-            {"target_runtime": TargetRuntime(runtime_type=RuntimeType.SPARK_PYTHON, properties=RuntimeProperties())},
-            "RuntimeNotSupported",
-        ),
-        ({"assets": (Asset(id="driver", url="http://x/driver.py", unpack=True),), "driver_program": "driver"}, "BadDriver"),
-    ],
-)
-async def test_what_this_builder_cannot_build_it_says_before_it_fetches_anything(builder, sources, changes, code):
+SPARK = {"target_runtime": TargetRuntime(runtime_type=RuntimeType.SPARK_PYTHON, properties=RuntimeProperties())}
+
+
+async def test_a_driver_that_is_an_archive_is_refused_before_anything_is_fetched(builder, sources):
+    assets = (Asset(id="driver", url="http://x/driver.py", unpack=True),)
     with pytest.raises(BuildFailed) as failed:
-        await builder.resolve(source(sources, changes=changes), Log())
-    assert failed.value.code == code
+        await builder.resolve(source(sources, changes={"assets": assets, "driver_program": "driver"}), Log())
+    assert failed.value.code == "BadDriver"
+
+
+async def test_a_runtime_without_a_base_image_is_refused_where_others_have_one(sources, tmp_path, package_cache):
+    builder = make_builder(tmp_path, sources, package_cache, bases={RuntimeType.PYTHON: "registry.example/python:3.13"})
+    with pytest.raises(BuildFailed, match="SparkPython; no base image is set for it") as failed:
+        await builder.resolve(source(sources, changes=SPARK), Log())
+    assert failed.value.code == "RuntimeNotSupported"
+
+
+async def test_an_image_for_spark_says_so(sources):
+    for changes, said in ((SPARK, True), (None, False)):
+        config = json.loads(image_config(source(sources, changes=changes), (), platform="linux/amd64", driver="driver.py"))
+        assert ("SLIPWAY_SPARK=1" in config["config"]["Env"]) == said
+
+
+async def test_packages_of_a_spark_image_hold_spark_though_nobody_named_it(builder, sources):
+    image = source(sources, changes=SPARK)
+    resolved = await builder.resolve(image, Log())
+    lock = await builder._dependencies.lock(replace(image, known=resolved.contents), PIP_LOCK)
+    assert {package.name for package in locked(lock)} == {"numpy", "py4j", "pyspark"}
 
 
 async def test_a_source_that_is_not_what_it_was_when_first_fetched_is_refused_naming_it(builder, sources):

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.domain.errors import BuildFailed
-from shared.images.packages.requirements import SETUPTOOLS, Unsatisfiable, parse_requirements
+from shared.images.packages.requirements import SETUPTOOLS, Unsatisfiable, parse_requirements, with_spark
 
 OURS = ("https://user:SECRET@Packages.Example/simple/", "http://mirror.example:8080/pypi")
 MODERN = "setuptools\n"
@@ -162,3 +162,18 @@ def test_an_explanation_in_words_that_are_not_known_is_passed_on_clean():
     assert failed.code == "DependencyConflict"
     assert "it is so" in failed.message
     assert "SECRET" not in failed.message
+
+
+@pytest.mark.parametrize(
+    ("lines", "conda", "added"),
+    [
+        ((), (), True),
+        (("numpy", "pyspark-tools==1", "py-spark"), ("pyspark-extra=1",), True),
+        (("PySpark>=3.5 --hash=sha256:00",), (), False),
+        (("pyspark[ml,sql]==4.3.0",), (), False),
+        ((), ("pyspark=3.5", "numpy"), False),
+        ((), ("conda-forge::pyspark",), False),
+    ],
+)
+def test_spark_is_added_unless_it_is_named(lines, conda, added):
+    assert with_spark(lines, conda) == (*lines, *(["pyspark[ml]"] if added else []))

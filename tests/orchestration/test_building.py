@@ -2,9 +2,9 @@ from datetime import timedelta
 
 import pytest
 
+from shared.domain.building import NotYet
 from shared.domain.errors import BuildFailed, InvalidRequest, Unavailable
 from shared.domain.operations import State
-from shared.domain.ports import NotYet
 from tests.twins import ACCOUNT, World
 
 

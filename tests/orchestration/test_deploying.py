@@ -2,11 +2,11 @@ from datetime import timedelta
 
 import pytest
 
+from shared.domain.computing import Rollout
 from shared.domain.documents import Replace
 from shared.domain.errors import Conflict, InvalidRequest, NotFound, OperationInProgress, Unavailable
 from shared.domain.filters import DeploymentFilters, ServiceFilters
 from shared.domain.operations import Lease, State
-from shared.domain.ports import Rollout
 from shared.domain.services import KeyType, ServiceUpdateRequest
 from tests.twins import ACCOUNT, World, failed_rollout
 

@@ -1,9 +1,9 @@
 """Services compared with what there is on their compute."""
 
+from shared.domain.computing import Observed, ReplicaLog, Survey
 from shared.domain.documents import Replace
 from shared.domain.filters import OperationFilters
 from shared.domain.operations import ErrorResponse, State
-from shared.domain.ports import Observed, ReplicaLog, Survey
 from shared.domain.services import Service, ServiceUpdateRequest
 from tests.twins import ACCOUNT, World, failed_rollout
 

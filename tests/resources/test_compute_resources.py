@@ -50,7 +50,8 @@ async def test_a_record_is_found_by_its_name_in_any_case_and_shown_with_the_id_s
     world = World()
     put = await world.compute_resources.put(ACCOUNT, "Prod", cluster())
     shown = put.shown(ACCOUNT)
-    assert shown.id.endswith("/resourcegroups/group/providers/Microsoft.MachineLearningCompute/operationalizationClusters/Prod")
+    assert shown.id.startswith("/subscriptions/sub/resourcegroups/group/providers/")
+    assert shown.id.endswith("/operationalizationClusters/Prod")
     assert await world.compute_resources.find(ACCOUNT, shown.id.upper(), field="x") is world.compute
     assert await world.compute_resources.get(ACCOUNT, "pROD") == put
     assert await names(world.compute_resources) == ["local", "Prod"]

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from shared.domain.computing import LogQuery, ReplicaLog
 from shared.domain.errors import NotFound
-from shared.domain.ports import LogQuery, ReplicaLog
 from tests.twins import ACCOUNT, World
 
 GONE = ReplicaLog("gone", "", ("one", "two", "three"))

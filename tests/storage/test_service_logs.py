@@ -3,7 +3,7 @@
 import pytest
 
 from shared.domain.accounts import Account
-from shared.domain.ports import ReplicaLog
+from shared.domain.computing import ReplicaLog
 from shared.storage.blobs import BlobAccount
 from shared.storage.connection import StorageConnection
 from shared.storage.memory import MemoryServiceLogs

@@ -7,18 +7,10 @@ from typing import Any
 import httpx
 
 from shared.domain.accounts import Account
+from shared.domain.building import Content, ContentLayers, DependencyLayers, ImageSource, NotYet, PublishedImage, Resolved
 from shared.domain.images import Layer
 from shared.domain.manifests import Asset, Manifest, RuntimeProperties, RuntimeType, TargetRuntime
-from shared.domain.ports import (
-    BuildLog,
-    Content,
-    ContentLayers,
-    DependencyLayers,
-    ImageSource,
-    NotYet,
-    PublishedImage,
-    Resolved,
-)
+from shared.domain.ports import BuildLog
 from shared.domain.wire import Json
 from tests.images.bases import _push_image, digest_of, small_layer
 

@@ -6,9 +6,9 @@ from uuid import uuid4
 
 import pytest
 
+from shared.domain.building import Content, DependencyLayers, ImageSource, NotYet, PublishedImage, content_key
 from shared.domain.errors import BuildFailed, Throttled, Unavailable
 from shared.domain.manifests import Builder, RuntimeProperties
-from shared.domain.ports import Content, DependencyLayers, ImageSource, NotYet, PublishedImage, content_key
 from shared.registries.registries import Registries
 from shared.tasks.builder import TasksImageBuilder
 from tests.registries.running import registry

@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
+from shared.domain.building import Content, ImageSource, Resolved, content_key
 from shared.domain.errors import BuildFailed
 from shared.domain.manifests import Builder, RuntimeProperties
-from shared.domain.ports import Content, ImageSource, Resolved, content_key
 from shared.registries.registries import Registries
 from shared.tasks.builder import TasksImageBuilder
 from tests.tasks.making import BASE, MANIFEST_ID, WANTED, Inner, Log, source

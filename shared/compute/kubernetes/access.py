@@ -1,11 +1,12 @@
 """Whether a cluster is as services need it: it can be reached, serves the kinds, and lets this app do its work."""
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from shared.compute.kubernetes.api import KubernetesApi, group_of, resource_of
-from shared.compute.kubernetes.kinds import EVENT, POD, Kind
+from shared.compute.kubernetes.kinds import DEPLOYMENT, EVENT, POD, SECRET, Kind
 from shared.compute.kubernetes.objects import kinds
 from shared.domain.compute_resources import ClusterSettings, ScalerKind, Scaling, ScalingMetric
 from shared.domain.errors import Detail, InvalidRequest, ServiceError
@@ -13,7 +14,7 @@ from shared.domain.errors import Detail, InvalidRequest, ServiceError
 _CUSTOM_METRICS = "custom.metrics.k8s.io"
 _FIELD = "cluster"
 _AT_ONCE = 8
-_CHANGES = ("get", "list", "create", "patch", "delete")
+_CHANGES = ("list", "create", "patch", "delete")
 """Of all objects of services. Server-side apply is authorized as patch, and as create too where there is nothing yet."""
 
 
@@ -32,11 +33,21 @@ class Permission:
         return f"{self.verb} {part}.{group}".rstrip(".")
 
 
+_BESIDE = (
+    Permission("get", DEPLOYMENT),
+    Permission("get", SECRET),
+    Permission("list", POD),
+    Permission("patch", POD),
+    Permission("get", POD, "log"),
+    Permission("list", EVENT),
+)
+"""What else is done: looks at a service, and the notice to pods that there are new keys."""
+
+
 def permissions(cluster: ClusterSettings) -> tuple[Permission, ...]:
     """All that this app must be allowed to do in the namespace of a cluster with these settings."""
     changed = (Permission(verb, kind) for kind in kinds(cluster) for verb in _CHANGES)
-    read = (Permission("list", POD), Permission("patch", POD), Permission("get", POD, "log"), Permission("list", EVENT))
-    return (*changed, *read)
+    return (*changed, *_BESIDE)
 
 
 async def checked(api: KubernetesApi, cluster: ClusterSettings) -> Scaling:
@@ -61,7 +72,7 @@ async def checked(api: KubernetesApi, cluster: ClusterSettings) -> Scaling:
 
 async def _not_there(api: KubernetesApi, cluster: ClusterSettings) -> list[str]:
     extensions = [kind for kind in kinds(cluster) if "." in group_of(kind)]
-    served = await _bounded(api.served(kind.api_version) for kind in extensions)
+    served = await _bounded(partial(api.served, kind.api_version) for kind in extensions)
     named = [] if await api.has_namespace() else [f"the namespace {cluster.namespace}"]
     return named + [
         f"the kind {kind.kind} ({kind.api_version})" for kind, there in zip(extensions, served, strict=True) if not there
@@ -69,15 +80,21 @@ async def _not_there(api: KubernetesApi, cluster: ClusterSettings) -> list[str]:
 
 
 async def _not_allowed(api: KubernetesApi, wanted: Sequence[Permission]) -> list[str]:
-    allowed = await _bounded(api.review(one.verb, one.kind, one.subresource) for one in wanted)
+    allowed = await _bounded(partial(api.review, one.verb, one.kind, one.subresource) for one in wanted)
     return [f"permission to {one}" for one, may in zip(wanted, allowed, strict=True) if not may]
 
 
-async def _bounded[T](calls: Iterable[Awaitable[T]]) -> list[T]:
+async def _bounded[T](calls: Iterable[Callable[[], Awaitable[T]]]) -> list[T]:
+    """All of them, a few at once; when one fails, no more are begun."""
     calling = asyncio.Semaphore(_AT_ONCE)
 
-    async def one(call: Awaitable[T]) -> T:
+    async def one(call: Callable[[], Awaitable[T]]) -> T:
         async with calling:
-            return await call
+            return await call()
 
-    return await asyncio.gather(*(one(call) for call in calls))
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(call)) for call in calls]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from failed
+    return [task.result() for task in tasks]

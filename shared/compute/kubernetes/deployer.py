@@ -14,8 +14,9 @@ from shared.compute.kubernetes.rollouts import look
 from shared.compute.kubernetes.surveying import survey
 from shared.domain.accounts import Account
 from shared.domain.compute_resources import ClusterSettings
+from shared.domain.computing import LogQuery, ReplicaLog, Rollout, ServiceSpec, Survey
 from shared.domain.errors import Conflict, DeployFailed, InvalidRequest
-from shared.domain.ports import Clock, LogQuery, ReplicaLog, Rollout, ServiceSpec, Survey
+from shared.domain.ports import Clock
 from shared.domain.services import AuthKeys, AutoScaler, ServiceSettings
 from shared.domain.wire import Json
 

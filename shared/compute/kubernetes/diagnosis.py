@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from shared.compute.kubernetes.kinds import Object
 from shared.compute.kubernetes.statuses import PodView, condition, counts, is_ready, turned
 from shared.compute.kubernetes.troubles import FAILED, WRONG_ARCHITECTURE, LogSource, Trouble, pod_trouble
+from shared.domain.computing import Observed
 from shared.domain.errors import foreign
 from shared.domain.operations import ErrorDetail, ErrorResponse
-from shared.domain.ports import Observed
 
 _REFUSAL_GRACE = timedelta(seconds=30)
 _UNKNOWN_REFUSAL_GRACE = timedelta(minutes=2)

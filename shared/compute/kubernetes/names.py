@@ -7,7 +7,7 @@ import hashlib
 import re
 
 from shared.domain.accounts import Account
-from shared.domain.ports import ServiceSpec
+from shared.domain.computing import ServiceSpec
 
 SERVICE_ID = "slipway.io/service-id"
 SERVICE_NAME = "slipway.io/service-name"

@@ -8,7 +8,7 @@ from shared.compute.kubernetes.api import KubernetesApi
 from shared.compute.kubernetes.kinds import POD, Object
 from shared.compute.kubernetes.names import selector
 from shared.compute.kubernetes.objects.pod import CONTAINER
-from shared.domain.ports import LogQuery, ReplicaLog
+from shared.domain.computing import LogQuery, ReplicaLog
 
 PREVIOUS = "previous"
 _AT_ONCE = 8

@@ -20,8 +20,8 @@ from shared.compute.kubernetes.objects.scaling import scaler
 from shared.compute.kubernetes.statuses import PodView, counts, is_ready
 from shared.compute.kubernetes.troubles import FAILED, pod_trouble
 from shared.domain.compute_resources import ClusterSettings
+from shared.domain.computing import Rollout, ServiceSpec
 from shared.domain.operations import ErrorResponse
-from shared.domain.ports import Rollout, ServiceSpec
 from shared.domain.services import AutoScaler
 from shared.domain.wire import Json
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.compute.kubernetes.endpoint import Endpoint, client
 from shared.compute.kubernetes.failures import Answer, unreachable
+from shared.domain.errors import Unavailable
 from shared.domain.fencing import check_fence
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Session:
         self._connect = connect
         self._seconds = seconds
         self._opened: _Opened | None = None
+        self._closed = False
         self._opening = asyncio.Lock()
         self.calls = 0
 
@@ -63,17 +65,20 @@ class Session:
             raise unreachable(error, call.doing) from error
 
     async def close(self) -> None:
-        """Close its connections, when the calls under way have ended."""
-        opened, self._opened = self._opened, None
-        if opened is not None:
-            await opened.retire()
+        """Close its connections, when the calls under way have ended. Later ones find the cluster unavailable."""
+        async with self._opening:
+            self._closed = True
+            if self._opened is not None:
+                await self._opened.retire()
 
     async def _current(self, refused: "_Opened | None" = None) -> "_Opened":
         async with self._opening:
+            if self._closed:
+                raise Unavailable("The connection to the cluster was closed.", code="ClusterUnavailable")
             if self._opened is None or self._opened is refused:
-                now = _Opened(client(await self._connect()))
-                await self.close()
-                self._opened = now
+                before, self._opened = self._opened, _Opened(client(await self._connect()))
+                if before is not None:
+                    await before.retire()
             return self._opened
 
     async def _answer(self, opened: "_Opened", call: Call) -> Answer:

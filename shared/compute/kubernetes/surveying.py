@@ -11,8 +11,8 @@ from shared.compute.kubernetes.names import ACCOUNT, MANAGED_BY, MANAGER, SERVIC
 from shared.compute.kubernetes.objects import kinds, rendered
 from shared.domain.accounts import Account
 from shared.domain.compute_resources import ClusterSettings
+from shared.domain.computing import Observed, ServiceSpec, Survey
 from shared.domain.ids import canonical
-from shared.domain.ports import Observed, ServiceSpec, Survey
 
 type _Found = Mapping[Kind, Mapping[str, Object]]
 """Objects by kind and name."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from urllib.parse import unquote, urlsplit
 
+from shared.domain.building import ImageSource, content_key
 from shared.domain.errors import BuildFailed
-from shared.domain.ports import ImageSource, content_key
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import IO, Any, cast
 
+from shared.domain.building import Content
 from shared.domain.errors import BuildFailed, foreign
-from shared.domain.ports import BuildLog, Content, Keep
+from shared.domain.ports import BuildLog, Keep
 from shared.images.content.archives import Limits, MemberContent, archive_kind, members, safe_path
 from shared.images.content.fetch import Fetcher
 from shared.images.content.one_folder import OneFolder, Source

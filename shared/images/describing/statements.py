@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
+from shared.domain.building import ImageSource, content_key
 from shared.domain.ids import created_at
-from shared.domain.ports import ImageSource, content_key
 from shared.images.content.one_folder import assets, driver_source, models
 from shared.images.describing.artifacts import Artifact, artifact
 from shared.images.describing.attestations import (

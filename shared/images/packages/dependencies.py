@@ -15,10 +15,11 @@ from tempfile import TemporaryDirectory
 
 from pydantic import ValidationError
 
+from shared.domain.building import Content, ImageSource, content_key
 from shared.domain.errors import Unavailable
 from shared.domain.images import Layer
 from shared.domain.manifests import RuntimeType
-from shared.domain.ports import BuildLog, Clock, Content, ImageSource, Keep, content_key
+from shared.domain.ports import BuildLog, Clock, Keep
 from shared.domain.wire import Timestamp, Wire
 from shared.images.content.fetch import Fetcher
 from shared.images.content.source_layers import kept_name

@@ -50,8 +50,7 @@ class Exchange:
 
     def answer(self) -> web.StreamResponse:
         verb = self._verb()
-        if not self._admin and self._cluster.denies(verb, self._resource.plural, self._resource.group, self._subresource):
-            raise statuses.forbidden(verb, self._resource.named, self._name, self._namespace)
+        self._authorize(verb)
         if self._subresource == "log":
             return self._log()
         handlers: dict[str, Callable[[], web.StreamResponse]] = {
@@ -64,6 +63,10 @@ class Exchange:
             "deletecollection": self._delete_collection,
         }
         return handlers[verb]()
+
+    def _authorize(self, verb: str) -> None:
+        if not self._admin and self._cluster.denies(verb, self._resource.plural, self._resource.group, self._subresource):
+            raise statuses.forbidden(verb, self._resource.named, self._name, self._namespace)
 
     def _verb(self) -> str:
         if not self._name:
@@ -105,6 +108,8 @@ class Exchange:
     def _patch(self) -> web.StreamResponse:
         document = self._document()
         if self._content_type == "application/apply-patch+yaml":
+            if (self._namespace, self._name) not in self._store.objects.get(self._resource, {}):
+                self._authorize("create")
             self._in_a_namespace()
             force = self._query.get("force") == "true"
             writer = Writer(self._query["fieldManager"], "Apply", self._subresource)

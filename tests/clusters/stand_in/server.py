@@ -33,12 +33,15 @@ class StandIn:
     """`async with StandIn() as cluster`: what arrives is checked as a kube-apiserver would, and kept in memory.
 
     `calls` are the requests so far; `denied` the permissions that the caller lacks, as `verb resource.group` or
-    `verb resource/subresource.group`; `tokens` who may call; `groups` more groups of the API that are served by others.
+    `verb resource/subresource.group`; `allowed`, unless it is None, all that it has; `needed` what it had to
+    have so far; `tokens` who may call; `groups` more groups of the API that are served by others.
     """
 
     def __init__(self, *, validating: bool = True, tls: ssl.SSLContext | None = None) -> None:
         self.calls: list[tuple[str, str]] = []
         self.denied: set[str] = set()
+        self.allowed: set[str] | None = None
+        self.needed: set[str] = set()
         self.tokens = {TOKEN}
         self.groups: set[str] = set()
         self.store = Store(validating=validating)
@@ -179,7 +182,9 @@ class StandIn:
 
     def denies(self, verb: str, plural: str, api_group: str, subresource: str) -> bool:
         named = f"{plural}/{subresource}" if subresource else plural
-        return f"{verb} {named}.{api_group}".rstrip(".") in self.denied
+        asked = f"{verb} {named}.{api_group}".rstrip(".")
+        self.needed.add(asked)
+        return asked in self.denied or (self.allowed is not None and asked not in self.allowed)
 
     def log_of(self, pod: Stored, container: str, *, previous: bool) -> list[tuple[datetime | None, str]]:
         """Raises Refused as the API server does when there is none."""

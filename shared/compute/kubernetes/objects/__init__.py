@@ -20,7 +20,7 @@ from shared.compute.kubernetes.objects.network import network_policy, service, s
 from shared.compute.kubernetes.objects.scaling import disruption_budget, scaler
 from shared.compute.kubernetes.objects.secret import secret
 from shared.domain.compute_resources import ClusterSettings, FrontEndKind, ScalerKind
-from shared.domain.ports import ServiceSpec
+from shared.domain.computing import ServiceSpec
 
 __all__ = ["KINDS", "kinds", "rendered", "revision", "route_kind", "scaler_kind", "secret"]
 

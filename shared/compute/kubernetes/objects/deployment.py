@@ -8,7 +8,7 @@ from shared.compute.kubernetes.names import REVISION, pod_labels
 from shared.compute.kubernetes.objects.metadata import new
 from shared.compute.kubernetes.objects.pod import pod_template
 from shared.domain.compute_resources import ClusterSettings
-from shared.domain.ports import ServiceSpec
+from shared.domain.computing import ServiceSpec
 
 PROGRESS_DEADLINE = 540
 """Seconds without progress after which the cluster gives a rollout up: before the operation's own ten minutes end, so that

@@ -12,7 +12,7 @@ from shared.compute.kubernetes.names import object_name
 from shared.compute.kubernetes.objects.metadata import new
 from shared.compute.kubernetes.objects.pod import PORT, REQUEST_TIMEOUT
 from shared.domain.compute_resources import ClusterSettings, FrontEndKind
-from shared.domain.ports import ServiceSpec
+from shared.domain.computing import ServiceSpec
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _PATIENCE = REQUEST_TIMEOUT + 5

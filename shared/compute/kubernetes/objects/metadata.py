@@ -5,7 +5,7 @@ from typing import Any
 from shared.compute.kubernetes.kinds import Kind, Object
 from shared.compute.kubernetes.names import labels, object_name
 from shared.domain.compute_resources import ClusterSettings
-from shared.domain.ports import ServiceSpec
+from shared.domain.computing import ServiceSpec
 
 
 def new(kind: Kind, spec: ServiceSpec, cluster: ClusterSettings, /, **content: Any) -> Object:

@@ -5,7 +5,7 @@ from shared.compute.kubernetes.names import pod_labels
 from shared.compute.kubernetes.objects.metadata import new
 from shared.compute.kubernetes.objects.pod import PORT
 from shared.domain.compute_resources import ClusterSettings
-from shared.domain.ports import ServiceSpec
+from shared.domain.computing import ServiceSpec
 
 _CLOUD_METADATA = ["169.254.169.254/32", "168.63.129.16/32"]
 """Where a node's own credentials are had: Azure's instance metadata and its wire server. A driver is foreign code."""

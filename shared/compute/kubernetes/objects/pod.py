@@ -9,7 +9,7 @@ from shared.compute.kubernetes.kinds import Object
 from shared.compute.kubernetes.names import labels, object_name, pod_labels, version
 from shared.compute.kubernetes.objects.secret import KEYS, targets, targets_digest
 from shared.domain.compute_resources import ClusterSettings
-from shared.domain.ports import ServiceSpec
+from shared.domain.computing import ServiceSpec
 from shared.domain.services import ContainerResourceReservation, ModelDataCollection
 
 CONTAINER = "scoring"

@@ -15,7 +15,7 @@ from shared.compute.kubernetes.names import object_name, pod_labels
 from shared.compute.kubernetes.objects.metadata import new
 from shared.compute.kubernetes.objects.pod import METRICS_PATH, PORT
 from shared.domain.compute_resources import ClusterSettings, ScalerKind, Scaling, ScalingMetric
-from shared.domain.ports import ServiceSpec
+from shared.domain.computing import ServiceSpec
 from shared.domain.services import AutoScaler
 
 BUSY_RATIO = "slipway_busy_ratio"

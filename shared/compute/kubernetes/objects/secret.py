@@ -6,7 +6,7 @@ import hashlib
 from shared.compute.kubernetes.kinds import SECRET, Object
 from shared.compute.kubernetes.objects.metadata import new
 from shared.domain.compute_resources import ClusterSettings
-from shared.domain.ports import ServiceSpec
+from shared.domain.computing import ServiceSpec
 from shared.domain.services import ModelDataCollection
 
 KEYS = ("primary", "secondary")
