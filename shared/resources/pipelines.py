@@ -28,7 +28,7 @@ class Pipelines:
         if request.service is not None:
             on = request.service.compute_resource.id
             compute = await self._computes.find(account, on, field="service.computeResource.id")
-            compute.check(request.service.settings())
+            compute.check(request.service.settings().settled())
         identifier = new_id(self._clock.now(), self._clock.random_bits)
         operation = self._operations.accepted(
             RUN_PIPELINE,

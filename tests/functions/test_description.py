@@ -19,7 +19,7 @@ def test_it_needs_no_token_and_its_base_is_the_accounts(stack, description):
     assert description["servers"] == [{"url": stack.description["baseUrl"]}]
 
 
-def test_it_describes_all_endpoints_of_the_contract(description):
+def test_it_describes_all_endpoints_of_the_contract_and_those_beyond_it(description):
     found = {(method.upper(), path) for path, methods in description["paths"].items() for method in methods}
     contract = {
         *((method, f"/{name}") for name in ("models", "manifests", "images", "services") for method in ("POST", "GET")),
@@ -38,7 +38,12 @@ def test_it_describes_all_endpoints_of_the_contract(description):
         ("POST", "/operations/{id}/cancel"),
         ("GET", "/swagger.json"),
     }
-    assert found == contract
+    extensions = {
+        ("GET", "/services/{id}/logs"),
+        ("GET", "/computeResources"),
+        *((method, "/computeResources/{name}") for method in ("GET", "PUT", "DELETE")),
+    }
+    assert found == contract | extensions
 
 
 def test_every_endpoint_it_describes_is_served(stack, description):
@@ -62,6 +67,8 @@ def test_what_the_app_answers_is_what_it_describes(stack, api, description):
         "/services/{id}/keys": api.get(f"services/{service['id']}/keys"),
         "/deployments": api.get("deployments"),
         "/operations/{id}": api.get(f"operations/{operation}"),
+        "/computeResources": api.get("computeResources"),
+        "/computeResources/{name}": api.get("computeResources/local"),
     }
     for path, answer in answers.items():
         responses = description["paths"][path]["get"]["responses"]
