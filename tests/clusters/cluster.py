@@ -89,7 +89,9 @@ async def _namespace(kubeconfig: str, admin: str, stand_in: StandIn | None) -> A
     session = Session(_connecting(admin))
     cluster = Cluster(kubeconfig, name, session, stand_in)
     try:
-        await cluster.request("POST", "/api/v1/namespaces", {"metadata": {"name": name, "labels": _RESTRICTED}})
+        metadata = {"name": name, "labels": _RESTRICTED}
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+        await cluster.request("POST", "/api/v1/namespaces", namespace)
         for group, version, kind in _EXTENSIONS:
             await _ensure_defined(cluster, group, version, kind)
         yield cluster
@@ -102,7 +104,7 @@ async def _ensure_defined(cluster: Cluster, group: str, version: str, kind: str)
     plural = f"{kind.lower()}s"
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    served = {"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    described = {"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
     await cluster.request(
         "POST",
         path,
@@ -118,7 +120,7 @@ async def _ensure_defined(cluster: Cluster, group: str, version: str, kind: str)
                 "group": group,
                 "scope": "Namespaced",
                 "names": {"plural": plural, "singular": kind.lower(), "kind": kind, "listKind": f"{kind}List"},
-                "versions": [{**served, "subresources": {"status": {}}}],
+                "versions": [{**described, "subresources": {"status": {}}}],
             },
         },
     )

@@ -17,7 +17,7 @@ async def cluster() -> AsyncIterator[Cluster]:
 @pytest.fixture
 def stand_in(cluster) -> StandIn:
     """The cluster, when it is the stand-in; else the test is skipped."""
-    return cluster.needs_stand_in("faults at will, and logs without a kubelet")
+    return cluster.needs_stand_in("faults at will, missing permissions, and logs without a kubelet")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from shared.compute.kubernetes.kinds import DEPLOYMENT, EVENT, POD, REPLICA_SET, Kind
 from tests.clusters.cluster import Cluster, Object
 
 MERGE = "application/merge-patch+json"
@@ -104,7 +105,7 @@ class Controllers:
 
         When they are ready, the old ones go; else those go on beside them.
         """
-        deployment = await self._get("apps/v1", "deployments", name)
+        deployment = await self._get(DEPLOYMENT, name)
         replica_set = await self._ensure_replica_set(deployment)
         pods = await self._pods(deployment)
         new = [pod for pod in pods if _hash(pod) == _hash(replica_set)]
@@ -124,9 +125,9 @@ class Controllers:
 
     async def report(self, pod: str, how: PodState, *, since: datetime | None = None) -> Object:
         """A pod fares so; the pod."""
-        there = await self._get("v1", "pods", pod)
+        there = await self._get(POD, pod)
         status = {"status": how.status(there, _text(since))}
-        patched = await self._patch("v1", "pods", f"{pod}/status", status)
+        patched = await self._patch(POD, f"{pod}/status", status)
         for said in how.events:
             await self.say(there, said, since=since)
         return patched
@@ -150,11 +151,11 @@ class Controllers:
             "lastTimestamp": moment,
             "source": {"component": "kubelet"},
         }
-        await self._create("v1", "events", event)
+        await self._create(EVENT, event)
 
     async def refuse_pods(self, name: str, message: str, *, since: datetime | None = None) -> None:
         """The API server lets the controller create no pod: no quota, or an admission webhook says no."""
-        deployment = await self._get("apps/v1", "deployments", name)
+        deployment = await self._get(DEPLOYMENT, name)
         await self._ensure_replica_set(deployment)
         old, moment = await self._pods(deployment), _text(since)
         failure = {**_condition("ReplicaFailure", _TRUE, moment), "reason": "FailedCreate", "message": message}
@@ -162,23 +163,20 @@ class Controllers:
 
     async def give_up(self, name: str, *, since: datetime | None = None) -> None:
         """The Deployment has made no progress for as long as it was given."""
-        deployment = await self._get("apps/v1", "deployments", name)
+        deployment = await self._get(DEPLOYMENT, name)
         kept = [one for one in deployment.get("status", {}).get("conditions", []) if one["type"] != "Progressing"]
         condition = {**_condition("Progressing", _FALSE, _text(since)), "reason": "ProgressDeadlineExceeded"}
         condition["message"] = f'ReplicaSet "{name}" has timed out progressing.'
-        await self._patch("apps/v1", "deployments", f"{name}/status", {"status": {"conditions": [*kept, condition]}})
+        await self._patch(DEPLOYMENT, f"{name}/status", {"status": {"conditions": [*kept, condition]}})
 
     async def collect_garbage(self) -> None:
         """What is owned by what is not there any more goes."""
-        for owned, owners in (
-            (("apps/v1", "replicasets"), ("apps/v1", "deployments")),
-            (("v1", "pods"), ("apps/v1", "replicasets")),
-        ):
-            there = {one["metadata"]["uid"] for one in await self._list(*owners)}
-            for one in await self._list(*owned):
+        for owned, owners in ((REPLICA_SET, DEPLOYMENT), (POD, REPLICA_SET)):
+            there = {one["metadata"]["uid"] for one in await self._list(owners)}
+            for one in await self._list(owned):
                 references = one["metadata"].get("ownerReferences", [])
                 if references and not any(reference["uid"] in there for reference in references):
-                    await self._delete(*owned, one["metadata"]["name"])
+                    await self._delete(owned, one["metadata"]["name"])
 
     async def _report_deployment(
         self, deployment: Object, new: list[Object], old: list[Object], moment: str, *more: Object
@@ -204,13 +202,13 @@ class Controllers:
             "unavailableReplicas": max(wanted - ready, 0),
             "conditions": [available, progressing, *more],
         }
-        await self._patch("apps/v1", "deployments", f"{deployment['metadata']['name']}/status", {"status": status})
+        await self._patch(DEPLOYMENT, f"{deployment['metadata']['name']}/status", {"status": status})
 
     async def _ensure_replica_set(self, deployment: Object) -> Object:
         template = deployment["spec"]["template"]
         digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:10]
         name = f"{deployment['metadata']['name']}-{digest}"
-        there = await self._cluster.request("GET", self._cluster.path("apps/v1", "replicasets", name))
+        there = await self._cluster.request("GET", self._path(REPLICA_SET, name))
         if there.get("kind") == "ReplicaSet":
             return there
         labels = {**template["metadata"]["labels"], "pod-template-hash": digest}
@@ -220,7 +218,7 @@ class Controllers:
             "selector": {"matchLabels": labels},
             "template": {**template, "metadata": {**template["metadata"], "labels": labels}},
         }
-        return await self._create("apps/v1", "replicasets", {"metadata": metadata, "spec": spec})
+        return await self._create(REPLICA_SET, {"metadata": metadata, "spec": spec})
 
     async def _create_pod(self, replica_set: Object, deployment: Object) -> Object:
         template = replica_set["spec"]["template"]
@@ -230,30 +228,33 @@ class Controllers:
             "annotations": template["metadata"].get("annotations", {}),
             "ownerReferences": [_owner(replica_set)],
         }
-        return await self._create("v1", "pods", {"metadata": metadata, "spec": template["spec"]})
+        return await self._create(POD, {"metadata": metadata, "spec": template["spec"]})
 
     async def _pods(self, deployment: Object) -> list[Object]:
         selector = ",".join(f"{key}={value}" for key, value in deployment["spec"]["selector"]["matchLabels"].items())
-        return await self._list("v1", "pods", labelSelector=selector)
+        return await self._list(POD, labelSelector=selector)
 
     async def _delete_pod(self, pod: Object) -> None:
-        await self._delete("v1", "pods", pod["metadata"]["name"])
+        await self._delete(POD, pod["metadata"]["name"])
 
-    async def _get(self, api_version: str, plural: str, name: str) -> Object:
-        return _taken(await self._cluster.request("GET", self._cluster.path(api_version, plural, name)))
+    async def _get(self, kind: Kind, name: str) -> Object:
+        return _taken(await self._cluster.request("GET", self._path(kind, name)))
 
-    async def _list(self, api_version: str, plural: str, **query: str) -> list[Object]:
-        return _taken(await self._cluster.request("GET", self._cluster.path(api_version, plural), **query))["items"]
+    async def _list(self, kind: Kind, **query: str) -> list[Object]:
+        return _taken(await self._cluster.request("GET", self._path(kind), **query))["items"]
 
-    async def _create(self, api_version: str, plural: str, body: Object) -> Object:
-        return _taken(await self._cluster.request("POST", self._cluster.path(api_version, plural), body))
+    async def _create(self, kind: Kind, body: Object) -> Object:
+        document = {"apiVersion": kind.api_version, "kind": kind.kind, **body}
+        return _taken(await self._cluster.request("POST", self._path(kind), document))
 
-    async def _patch(self, api_version: str, plural: str, name: str, body: Object) -> Object:
-        path = self._cluster.path(api_version, plural, name)
-        return _taken(await self._cluster.request("PATCH", path, body, content_type=MERGE))
+    async def _patch(self, kind: Kind, name: str, body: Object) -> Object:
+        return _taken(await self._cluster.request("PATCH", self._path(kind, name), body, content_type=MERGE))
 
-    async def _delete(self, api_version: str, plural: str, name: str) -> None:
-        await self._cluster.request("DELETE", self._cluster.path(api_version, plural, name), gracePeriodSeconds="0")
+    async def _delete(self, kind: Kind, name: str) -> None:
+        await self._cluster.request("DELETE", self._path(kind, name), gracePeriodSeconds="0")
+
+    def _path(self, kind: Kind, name: str = "") -> str:
+        return self._cluster.path(kind.api_version, kind.plural, name)
 
 
 def _taken(answer: Object) -> Object:

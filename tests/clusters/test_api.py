@@ -80,7 +80,12 @@ async def test_lists_are_merged_by_the_names_of_their_items(kubernetes, cluster)
     await cluster.request(
         "PATCH",
         path,
-        {"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"template": {"spec": {"containers": [theirs]}}}},
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": NAME},
+            "spec": {"template": {"spec": {"containers": [theirs]}}},
+        },
         content_type="application/apply-patch+yaml",
         fieldManager="other",
     )
