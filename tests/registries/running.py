@@ -32,12 +32,15 @@ SERVICE = "registry.test"
 ISSUER = "slipway-tests"
 
 
-def judge(name: str) -> str:
-    """The path of a tool that judges what we do. Skips where it is not installed; in CI it must be."""
+def judge(name: str, package: str = "") -> str:
+    """The path of a tool that judges what we do. Skips where it is not installed; in CI it must be.
+
+    `package` is what Debian calls it, where that is another name.
+    """
     found = shutil.which(name)
     if found is None:
         assert not os.environ.get("CI"), f"{name} is not installed"
-        pytest.skip(f"{name} is not installed: apt-get install {name}")
+        pytest.skip(f"{name} is not installed: apt-get install {package or name}")
     return found
 
 
