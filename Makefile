@@ -37,6 +37,9 @@ lock: $(STAMP)
 	@$(VENV)/bin/uv pip compile -q -U pyproject.toml --generate-hashes --no-header --no-annotate -o requirements.txt
 	@$(VENV)/bin/uv pip compile -q pyproject.toml --group dev -c requirements.txt --generate-hashes --no-header --no-annotate \
 		-o local/requirements.txt
+	@$(VENV)/bin/uv pip compile -q -U runtime/requirements.in --universal --python-version 3.12 --generate-hashes --no-header \
+		--no-annotate --no-emit-package msrest --no-emit-package requests-oauthlib --no-emit-package oauthlib \
+		-o runtime/requirements.txt
 
 $(STAMP): local/requirements.txt local/azurite/package-lock.json .python-version
 	@sh local/install.sh $(VENV)

@@ -190,7 +190,7 @@ class Repository:
     async def upload(self, digest: str, content: bytes) -> None:
         """Send the blob, which is small, in one piece."""
         place = await self._begin_upload()
-        async with self._asked("PUT", _closing(place, digest), content=lambda: content, headers=_BLOB) as answer:
+        async with self._asked("PUT", _closing(place, digest), content=lambda: io.BytesIO(content), headers=_BLOB) as answer:
             await self._check(answer, 201)
         self._registry.saw(self.name, digest)
 
