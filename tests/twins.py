@@ -39,7 +39,8 @@ from shared.domain.models import Model, ModelRequest
 from shared.domain.operations import ErrorResponse, Operation
 from shared.domain.plans import BUILD_IMAGE, DELETE_SERVICE, DEPLOY_SERVICE, RESTORE_SERVICE, RUN_PIPELINE
 from shared.domain.ports import BuildLog, Clock, Needed, Unneeded
-from shared.domain.services import AuthKeys, ComputeResource, KeyType, ServiceCreateRequest, ServiceSettings
+from shared.domain.service_settings import ComputeResource, ServiceSettings
+from shared.domain.services import AuthKeys, KeyType, ServiceCreateRequest
 from shared.domain.wire import Json
 from shared.orchestration.build_image import BuildImage
 from shared.orchestration.delete_service import DeleteService

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from local.compute.contents import Content
 from local.compute.state import Deployment
-from shared.domain.services import ModelDataCollection
+from shared.domain.service_settings import ModelDataCollection
 from shared.images.image_config import CONDA
 
 ADDRESS = "127.0.0.1"
@@ -39,7 +39,8 @@ def environment(deployment: Deployment, content: Content, app: Path, *, port: in
         "SLIPWAY_EXIT_WITH_PARENT": "1",
     }
     image.pop("PYTHONDONTWRITEBYTECODE", None)
-    return image | here | server | _service(deployment) | _collection(deployment)
+    given = deployment.settings.environment_variables or {}
+    return image | here | server | given | _service(deployment) | _collection(deployment)
 
 
 def _service(deployment: Deployment) -> dict[str, str]:

@@ -9,7 +9,7 @@ from local.compute.autoscaler import ScalePolicy
 from shared.compute.local_process import DeploymentRequest, KeyDigests, RolloutStatus
 from shared.domain.errors import Conflict, NotFound
 from shared.domain.operations import ErrorResponse
-from shared.domain.services import DEFAULT_CONCURRENCY, AutoScaler
+from shared.domain.service_settings import DEFAULT_CONCURRENCY, AutoScaler
 from shared.domain.wire import Wire
 
 GIVEN_UP = ErrorResponse(code="DeploymentGivenUp", message="The deployment was given up.", status_code=409)

@@ -14,7 +14,8 @@ from shared.domain.computing import LogQuery, ReplicaLog, Rollout, ServiceSpec, 
 from shared.domain.errors import Conflict, DeployFailed, NotFound, ServiceError, Unavailable, foreign
 from shared.domain.fencing import check_fence
 from shared.domain.operations import ErrorResponse
-from shared.domain.services import AuthKeys, ServiceSettings
+from shared.domain.service_settings import ServiceSettings
+from shared.domain.services import AuthKeys
 from shared.domain.wire import Json, Wire
 
 _TIMEOUT = 15.0

@@ -9,7 +9,8 @@ from shared.domain.accounts import Account
 from shared.domain.compute_resources import ComputeResourceRequest
 from shared.domain.documents import Touch
 from shared.domain.operations import ErrorResponse
-from shared.domain.services import AuthKeys, ServiceSettings
+from shared.domain.service_settings import ServiceSettings
+from shared.domain.services import AuthKeys
 from shared.domain.wire import Json
 
 

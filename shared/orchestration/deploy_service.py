@@ -13,7 +13,8 @@ from shared.domain.images import Image
 from shared.domain.models import Model
 from shared.domain.operations import ErrorResponse, Operation
 from shared.domain.ports import Clock, Store
-from shared.domain.services import KeyGenerations, Service, ServiceSettings
+from shared.domain.service_settings import ServiceSettings
+from shared.domain.services import KeyGenerations, Service
 from shared.domain.wire import validate
 from shared.orchestration.outcome import Done, Failure, Next, Outcome, Step, Wait
 from shared.resources.found import found

@@ -16,6 +16,7 @@ from shared.domain.models import Model
 from shared.domain.operations import Operation, State
 from shared.domain.plans import DELETE_SERVICE, DEPLOY_SERVICE
 from shared.domain.ports import Clock, Store
+from shared.domain.service_settings import ServiceSettings
 from shared.domain.services import (
     AuthKeys,
     KeyGenerations,
@@ -23,7 +24,6 @@ from shared.domain.services import (
     LastUpdate,
     Service,
     ServiceCreateRequest,
-    ServiceSettings,
     ServiceUpdateRequest,
 )
 from shared.domain.wire import Wire

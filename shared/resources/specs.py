@@ -4,7 +4,8 @@ from shared.domain.accounts import Account
 from shared.domain.computing import CollectionTargets, ServiceSpec
 from shared.domain.images import Image
 from shared.domain.ports import Store
-from shared.domain.services import KeyGenerations, ModelDataCollection, Service, ServiceSettings
+from shared.domain.service_settings import ModelDataCollection, ServiceSettings
+from shared.domain.services import KeyGenerations, Service
 from shared.resources.found import found
 from shared.resources.keys import KeyRing
 

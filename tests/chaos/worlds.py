@@ -11,7 +11,8 @@ from shared.domain.documents import Document
 from shared.domain.errors import Conflict, NotFound, PreconditionFailed, ServiceError
 from shared.domain.images import Image, ImageRequest, ImageType
 from shared.domain.operations import Operation, State
-from shared.domain.services import ComputeResource, Service, ServiceCreateRequest, ServiceUpdateRequest
+from shared.domain.service_settings import ComputeResource
+from shared.domain.services import Service, ServiceCreateRequest, ServiceUpdateRequest
 from shared.orchestration.engine import Engine
 from shared.resources.repeatability import Once, Repeatable
 from tests.chaos.disturbance import Disturbed, Fault, Killed, Process, Site

@@ -16,7 +16,7 @@ from shared.compute.kubernetes.deployer import KubernetesCompute
 from shared.compute.kubernetes.names import object_name
 from shared.domain.compute_resources import ClusterConnection, ClusterSettings, FrontEnd
 from shared.domain.computing import Rollout, ServiceSpec
-from shared.domain.services import AutoScaler, ServiceSettings
+from shared.domain.service_settings import AutoScaler, ServiceSettings
 from shared.domain.wire import Json
 from tests.clusters.cluster import Cluster, Object
 from tests.clusters.controllers import READY, Controllers, PodState

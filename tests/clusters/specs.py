@@ -17,13 +17,8 @@ from shared.domain.compute_resources import (
     ScalingMetric,
 )
 from shared.domain.computing import CollectionTargets, ServiceSpec
-from shared.domain.services import (
-    AuthKeys,
-    AutoScaler,
-    ContainerResourceReservation,
-    ModelDataCollection,
-    ServiceSettings,
-)
+from shared.domain.service_settings import AutoScaler, ContainerResourceReservation, ModelDataCollection, ServiceSettings
+from shared.domain.services import AuthKeys
 from shared.domain.wire import Wire
 
 SERVICE_ID = "6f1c2a0e-4f0b-4e34-9a52-2f3d6f0c9b11"

@@ -23,7 +23,8 @@ from shared.domain.compute_resources import (
 )
 from shared.domain.computing import LogQuery
 from shared.domain.errors import Conflict, DeployFailed, InvalidRequest, Unavailable
-from shared.domain.services import AuthKeys, AutoScaler, ServiceSettings
+from shared.domain.service_settings import AutoScaler, ServiceSettings
+from shared.domain.services import AuthKeys
 from tests.clusters.controllers import NOT_READY, READY, Said, crashed, pull_failed, unschedulable
 from tests.clusters.deployed import ONE, Deployed, deploying, scaled
 from tests.clusters.specs import CLUSTER

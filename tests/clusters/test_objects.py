@@ -28,7 +28,8 @@ from shared.compute.kubernetes.objects import KINDS, kinds, rendered, revision, 
 from shared.domain.compute_resources import ClusterSettings
 from shared.domain.computing import CollectionTargets, ServiceSpec
 from shared.domain.fields import quantity
-from shared.domain.services import AuthKeys, AutoScaler, ContainerResourceReservation, ServiceSettings
+from shared.domain.service_settings import AutoScaler, ContainerResourceReservation, ServiceSettings
+from shared.domain.services import AuthKeys
 from tests.clusters.specs import CASES, CLUSTER, SPEC, Case, clusters, specs
 from tests.clusters.stand_in.schemas import Schemas
 
@@ -297,3 +298,12 @@ def test_an_address_without_a_name_gets_a_rule_without_a_host() -> None:
     assert "hostnames" not in named(CASES["gateway"], "HTTPRoute")["spec"]
     assert "host" not in named(by_address, "Ingress")["spec"]["rules"][0]
     assert named(by_address, "Ingress")["spec"]["tls"] == [{"secretName": "tls"}]
+
+
+def test_the_environment_of_a_service_is_that_of_its_container_and_changes_the_revision():
+    greeting = SPEC.settings.but(environment_variables={"GREETING": "hello", "HOME": "/elsewhere"})
+    plain, greeted = (rendered(spec, CLUSTER, replicas=1)[3] for spec in (SPEC, replace(SPEC, settings=greeting)))
+    (container,) = greeted["spec"]["template"]["spec"]["containers"]
+    environment = {each["name"]: each.get("value") for each in container["env"]}
+    assert (environment["GREETING"], environment["HOME"]) == ("hello", "/tmp")
+    assert revision(plain) != revision(greeted)

@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.compute.kubernetes.kinds import Object
 from shared.compute.kubernetes.objects import rendered
-from shared.domain.services import ContainerResourceReservation, ServiceSettings
+from shared.domain.service_settings import ContainerResourceReservation, ServiceSettings
 from tests.clusters.specs import CLUSTER, SPEC
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -16,7 +16,8 @@ from shared.compute.local_process import LocalProcessCompute
 from shared.domain.accounts import Account
 from shared.domain.computing import ServiceSpec
 from shared.domain.operations import ErrorResponse
-from shared.domain.services import AuthKeys, AutoScaler, ServiceSettings
+from shared.domain.service_settings import AutoScaler, ServiceSettings
+from shared.domain.services import AuthKeys
 from tests.compute.images import Made
 
 TOKEN = "the token of the control API"

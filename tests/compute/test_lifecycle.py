@@ -16,7 +16,8 @@ from shared.compute.local_process import LocalProcessCompute
 from shared.domain.accounts import Account
 from shared.domain.computing import LogQuery
 from shared.domain.errors import Conflict, NotFound, ServiceError, Unavailable
-from shared.domain.services import AuthKeys, ModelDataCollection
+from shared.domain.service_settings import ModelDataCollection
+from shared.domain.services import AuthKeys
 from tests.compute.conftest import Start
 from tests.compute.images import Made
 from tests.compute.running import KEYS, QUICK, TOKEN, Cluster, counted, until

@@ -1,7 +1,8 @@
 import pytest
 
 from shared.domain.errors import InvalidRequest
-from shared.domain.services import AutoScaler, ContainerResourceReservation, ServiceSettings
+from shared.domain.service_settings import AutoScaler, ContainerResourceReservation, ServiceSettings
+from shared.domain.wire import validate
 
 
 def test_a_create_with_neither_replicas_nor_autoscaler_is_autoscaled_from_1_to_10():
@@ -62,3 +63,26 @@ def test_an_update_that_counts_the_replicas_of_an_autoscaled_service_is_refused_
 def test_an_empty_update_changes_nothing():
     before = ServiceSettings(num_replicas=2, app_insights_enabled=True).settled()
     assert before.merged(ServiceSettings()) == before
+
+
+def test_variables_are_merged_one_by_one_and_an_empty_value_takes_one_away():
+    settings = ServiceSettings(environment_variables={"MODE": "fast", "SLIPWAY_PROCESSES": "2", "GONE": "soon"})
+    merged = settings.merged(ServiceSettings(environment_variables={"MODE": "slow", "GONE": ""}))
+    assert merged.environment_variables == {"MODE": "slow", "SLIPWAY_PROCESSES": "2"}
+    assert settings.merged(ServiceSettings()).environment_variables == settings.environment_variables
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"SLIPWAY_KEYS": "/nowhere"}, "environmentVariables: got .*SLIPWAY_PROCESSES"),
+        ({"aml_model_dc_storage": "x"}, "names that begin with"),
+        ({"a-b": "x"}, "letters, digits and '_'"),
+        ({"A": "x" * 9000}, "8192 characters in all"),
+        ({f"A{number}": "x" for number in range(65)}, "at most 64 variables"),
+        ({"A": 7}, "environmentVariables.A: got 7"),
+    ],
+)
+def test_variables_that_say_how_a_service_is_run_are_refused(variables, said):
+    with pytest.raises(InvalidRequest, match=said):
+        validate(ServiceSettings, {"environmentVariables": variables})

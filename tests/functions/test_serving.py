@@ -159,3 +159,15 @@ def test_an_accepted_operation_shows_running_within_a_second(api, road):
     while api.get(accepted.headers["Operation-Location"]).json()["state"] == "NotStarted":
         assert time.monotonic() - began < 5
     finished(api, accepted)
+
+
+def test_a_service_finds_its_variables_in_its_environment_and_an_update_changes_them_one_by_one(api, road):
+    driver = b"import os\ndef init(): pass\ndef run(body): return [os.environ.get(name, '') for name in body]\n"
+    service = road.service(road.image(driver), numReplicas=1, environmentVariables={"GREETING": "hello", "NAME": "you"})
+    assert road.score(service, ["GREETING", "NAME"]).json() == ["hello", "you"]
+    update = {"environmentVariables": {"GREETING": "good day", "NAME": ""}}
+    assert finished(api, api.put(f"services/{service['id']}", json=update))["state"] == "Succeeded"
+    assert road.score(service, ["GREETING", "NAME"]).json() == ["good day", ""]
+    assert api.get(f"services/{service['id']}").json()["environmentVariables"] == {"GREETING": "good day"}
+    refused = api.put(f"services/{service['id']}", json={"environmentVariables": {"SLIPWAY_KEYS": "/"}})
+    assert refused.status_code == 400

@@ -17,7 +17,8 @@ from shared.domain.compute_resources import ClusterSettings
 from shared.domain.computing import LogQuery, ReplicaLog, Rollout, ServiceSpec, Survey
 from shared.domain.errors import Conflict, DeployFailed, InvalidRequest
 from shared.domain.ports import Clock
-from shared.domain.services import AuthKeys, AutoScaler, ServiceSettings
+from shared.domain.service_settings import AutoScaler, ServiceSettings
+from shared.domain.services import AuthKeys
 from shared.domain.wire import Json
 
 

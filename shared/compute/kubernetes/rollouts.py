@@ -22,7 +22,7 @@ from shared.compute.kubernetes.troubles import FAILED, pod_trouble
 from shared.domain.compute_resources import ClusterSettings
 from shared.domain.computing import Rollout, ServiceSpec
 from shared.domain.operations import ErrorResponse
-from shared.domain.services import AutoScaler
+from shared.domain.service_settings import AutoScaler
 from shared.domain.wire import Json
 
 _LONGEST = 15

@@ -10,7 +10,7 @@ from shared.compute.kubernetes.names import labels, object_name, pod_labels, ver
 from shared.compute.kubernetes.objects.secret import KEYS, targets, targets_digest
 from shared.domain.compute_resources import ClusterSettings
 from shared.domain.computing import ServiceSpec
-from shared.domain.services import ContainerResourceReservation, ModelDataCollection
+from shared.domain.service_settings import ContainerResourceReservation, ModelDataCollection
 
 CONTAINER = "scoring"
 PORT = 5001
@@ -111,6 +111,7 @@ def _environment(spec: ServiceSpec) -> list[Object]:
     settings = spec.settings.settled()
     collection = settings.data_collection or ModelDataCollection()
     plain: dict[str, Any] = {
+        **(settings.environment_variables or {}),
         "SLIPWAY_MAX_CONCURRENCY": settings.max_concurrent_requests_per_container,
         "SLIPWAY_KEYS": _KEYS,
         "SLIPWAY_WORKING_DIRECTORY": _WORK,

@@ -16,7 +16,7 @@ from shared.compute.kubernetes.objects.metadata import new
 from shared.compute.kubernetes.objects.pod import METRICS_PATH, PORT
 from shared.domain.compute_resources import ClusterSettings, ScalerKind, Scaling, ScalingMetric
 from shared.domain.computing import ServiceSpec
-from shared.domain.services import AutoScaler
+from shared.domain.service_settings import AutoScaler
 
 BUSY_RATIO = "slipway_busy_ratio"
 _SCALE_IN_WINDOW = 60

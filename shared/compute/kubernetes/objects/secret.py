@@ -7,7 +7,7 @@ from shared.compute.kubernetes.kinds import SECRET, Object
 from shared.compute.kubernetes.objects.metadata import new
 from shared.domain.compute_resources import ClusterSettings
 from shared.domain.computing import ServiceSpec
-from shared.domain.services import ModelDataCollection
+from shared.domain.service_settings import ModelDataCollection
 
 KEYS = ("primary", "secondary")
 """The entries that hold the keys, each a file of the pods."""
