@@ -51,6 +51,7 @@ class FrontEnd:
         app = web.Application(middlewares=[answered], client_max_size=self._limits.most_body)
         app.router.add_post(f"{_PREFIX}/score", self._call)
         app.router.add_get(f"{_PREFIX}/swagger.json", self._call, allow_head=False)
+        app.router.add_get(f"{_PREFIX}/openapi.json", self._call, allow_head=False)
         app.router.add_get(f"{_PREFIX}/", self._call, allow_head=False)
         return app
 

@@ -41,3 +41,33 @@ class Deadline:
             self._start_timer(self._when)
         else:
             self._call()
+
+
+class TimeLimit:
+    """The same time for each of many. Those that keep it cost next to nothing: one timer serves all."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._running: dict[Callable[[], None], float] = {}
+        self._deadline: Deadline | None = None
+
+    def start(self, late: Callable[[], None]) -> None:
+        """Call that when the time is up, unless it is stopped before."""
+        self._deadline = self._deadline or Deadline()
+        self._running[late] = asyncio.get_running_loop().time() + self.seconds
+        if len(self._running) == 1:
+            self._deadline.set(self.seconds, self._time_is_up)
+
+    def stop(self, late: Callable[[], None]) -> None:
+        """It is in time; or it was not, and this changes nothing."""
+        self._running.pop(late, None)
+        if not self._running and self._deadline:
+            self._deadline.lift()
+
+    def _time_is_up(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for late in [late for late, when in self._running.items() if when <= now]:
+            del self._running[late]
+            late()
+        if self._running and self._deadline:
+            self._deadline.set(next(iter(self._running.values())) - now, self._time_is_up)

@@ -1,13 +1,17 @@
 """What `run` returned, as JSON.
 
 The answer is the JSON text of the returned value, whatever it is: of a string, a JSON string. Clients of the time parse
-every answer, so they see what `run` returned. NumPy and pandas values become lists, a data frame a list of records, times
-ISO 8601 texts, and NaN and the infinities, which JSON does not know, null.
+every answer, so they see what `run` returned. NumPy and pandas values become lists, a data frame, of Spark, too, a list of
+records, data classes and pydantic's models objects, times ISO 8601 texts, and NaN and the infinities, which JSON does not
+know, null.
 """
 
+import dataclasses
 import json
 import math
-from datetime import date, time
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 _MISSING = {"NAType", "NaTType"}  # pandas' own
@@ -43,15 +47,45 @@ def _key(key: Any) -> Any:
     return key if isinstance(key, str | int | float | None) else _converted(key)
 
 
+def listed(value: Any) -> Sequence[Any]:
+    """The items of a list, array, series or frame. Raises TypeError for what is none."""
+    items = value if isinstance(value, list | tuple) else _converted(value)
+    if not isinstance(items, list | tuple):
+        raise TypeError(f"run_batch returned a {type(value).__qualname__}, which is no list of results.")
+    return items
+
+
 def _converted(value: Any) -> Any:
-    """The same in plain Python, one level deep. NumPy and pandas are known by what their values can do, and not imported."""
+    """The same in plain Python, one level deep. Others' values are known by what they can do, and nothing is imported."""
     if type(value).__name__ in _MISSING:
         return None
-    if isinstance(value, date | time):
-        return value.isoformat()
-    if hasattr(value, "tolist"):
-        counts_time = getattr(getattr(value, "dtype", None), "kind", "") in {"m", "M"}
-        return (value.astype(str) if counts_time else value).tolist()
-    if hasattr(value, "to_dict") and hasattr(value, "columns"):
-        return value.to_dict(orient="records")
+    for is_one, converted in _CONVERSIONS:
+        if is_one(value):
+            return converted(value)
     raise TypeError(f"run returned a {type(value).__qualname__}, which JSON cannot hold.")
+
+
+def _has(*names: str) -> Callable[[Any], bool]:
+    return lambda value: all(hasattr(value, name) for name in names)
+
+
+def _array(value: Any) -> Any:
+    counts_time = getattr(getattr(value, "dtype", None), "kind", "") in {"m", "M"}
+    return (value.astype(str) if counts_time else value).tolist()
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+
+
+_CONVERSIONS: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
+    (_has("isoformat"), lambda value: value.isoformat()),
+    (_has("tolist"), _array),
+    (_has("columns", "to_dict"), lambda value: value.to_dict(orient="records")),
+    (_has("columns", "collect"), lambda value: [row.asDict() for row in value.collect()]),  # Spark's
+    (_has("toArray"), lambda value: value.toArray()),  # Spark's vectors
+    (_has("model_dump"), lambda value: value.model_dump(mode="json")),
+    (lambda value: dataclasses.is_dataclass(value) and not isinstance(value, type), _fields),
+    (lambda value: isinstance(value, Enum), lambda value: value.value),
+    (lambda value: isinstance(value, Decimal), float),
+)

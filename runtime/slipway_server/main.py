@@ -3,107 +3,124 @@
 import asyncio
 import gc
 import os
-import signal
+import socket
 import sys
-import threading
 import traceback
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from . import logs
-from .connection import Connection
-from .driver import DriverFailed, load
+from .driver import Driver, DriverFailed, load
 from .isolation import leave_to_driver
+from .metrics import Metrics
+from .observing import Observer
+from .processes import Processes, end_with
 from .scoring import Scoring
+from .serving import BACKLOG, Serving, close
 from .settings import Settings
+from .telling import observers
 from .workers import Workers
+from .working_directory import mirror
 
-_BACKLOG = 1024
 _STDIN = 0
 
 
 def main() -> int:
-    """Serve until SIGTERM, and return 0; or 1 when the driver does not come up: its traceback is the last that is said."""
-    settings = _settings()
+    """Serve until SIGTERM, and return 0; or 1 when the driver does not come up, or hangs.
+
+    A driver that does not come up has its traceback as the last that is said.
+    """
+    try:
+        settings = Settings.of(os.environ)
+        if settings.working_directory:
+            os.chdir(mirror(Path.cwd(), settings.working_directory))
+        told_of_answers = observers(os.environ, Path.cwd())
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
     leave_to_driver(Path.cwd(), settings.dependencies)
     if settings.exit_with_parent:
-        threading.Thread(target=_exit_with_parent, name="parent", daemon=True).start()
+        end_with(_STDIN)
     logs.capture()
+    for observer in told_of_answers:
+        logs.tell(observer.logged)
     try:
-        asyncio.run(serve(settings))
+        return Replica(settings, told_of_answers).run()
     except DriverFailed as failed:
         logs.log("CRITICAL", f"The driver did not start: {_summary(failed.__cause__)}")
         traceback.print_exception(failed.__cause__, file=sys.__stderr__)
         return 1
-    return 0
-
-
-def _settings() -> Settings:
-    try:
-        return Settings.of(os.environ)
-    except ValueError as error:
-        raise SystemExit(str(error)) from error
 
 
 def _summary(error: BaseException | None) -> str:
     return traceback.format_exception_only(error)[-1].strip()
 
 
-def _exit_with_parent() -> None:
-    """Whoever holds the other end of standard input is gone when it ends, and so is whoever waits for an answer."""
-    while os.read(_STDIN, 4096):
-        pass
-    os._exit(0)
+class Replica:
+    """One replica: one process, or several that share its port, its slots and the driver that was loaded once."""
+
+    def __init__(self, settings: Settings, observers: Sequence[Observer]) -> None:
+        self._settings = settings
+        self._observers = observers
+        self._metrics = Metrics(settings.processes)
+        self._workers = Workers(settings.max_concurrency)
+        self._listener = _listener(settings)
+
+    def run(self) -> int:
+        """Its exit code, once it has stopped. Raises DriverFailed when the driver does not come up."""
+        if self._settings.processes == 1:
+            return asyncio.run(self._serve())
+        driver = asyncio.run(self._load_only())
+        if driver is None:
+            return 0
+        self._workers.end()  # no thread is there after a fork
+        share = partial(self._share, driver)
+        parent = os.getpid()
+        code = Processes(self._settings.processes, share, stopping=self._listener.close).run()
+        if os.getpid() == parent:  # each of the others has done so
+            asyncio.run(close(self._observers))
+        return code
+
+    async def _serve(self) -> int:
+        async with self._serving(self._listener) as serving:
+            driver = await serving.unless_stopped(self._load())
+            fit = driver is None or await serving.score(driver, self._workers)
+        return await self._end(fit=fit)
+
+    async def _load_only(self) -> Driver | None:
+        async with self._serving(self._listener.dup()) as serving:
+            return await serving.unless_stopped(self._load())
+
+    def _share(self, driver: Driver, process: int) -> int:
+        return asyncio.run(self._serve_share(driver, process))
+
+    async def _serve_share(self, driver: Driver, process: int) -> int:
+        async with self._serving(self._listener, process) as serving:
+            fit = await serving.score(driver, self._workers)
+        return await self._end(fit=fit)
+
+    def _serving(self, listener: socket.socket, process: int = 0) -> Serving:
+        settings = self._settings.share(process)
+        return Serving(settings, Scoring(settings, Path.cwd(), self._observers, self._metrics, process), listener)
+
+    async def _load(self) -> Driver:
+        driver = await load(Path.cwd() / self._settings.driver, self._workers)
+        gc.collect()
+        gc.freeze()  # a model is not garbage: the collector need not walk through it again and again
+        logs.log("INFO", f"{self._settings.driver} is ready; its run takes {driver.body_form}.")
+        return driver
+
+    async def _end(self, *, fit: bool) -> int:
+        await close(self._observers)
+        if not fit:
+            logs.write_now()
+            os._exit(1)  # what hangs may not let it end in any other way
+        return 0
 
 
-async def serve(settings: Settings) -> None:
-    """Answer from the start, score when the driver is up, and return when a signal said stop and what was under way is done.
-
-    Raises DriverFailed when the driver does not come up.
-    """
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    scoring = Scoring(settings, Path.cwd())
-    connections: set[Connection] = set()
-    listener = await _listen(settings, scoring, connections)
-    await _until_stopped(stop, asyncio.create_task(_bring_up(settings, scoring)))
-    scoring.stopping()
-    await _drain(listener, connections, settings.request_timeout)
-
-
-async def _listen(settings: Settings, scoring: Scoring, connections: set[Connection]) -> asyncio.Server:
-    def connection() -> Connection:
-        return Connection(scoring.answer, connections, max_body=settings.max_body, arrival=settings.request_timeout)
-
-    loop = asyncio.get_running_loop()
+def _listener(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return await loop.create_server(connection, settings.host, settings.port, backlog=_BACKLOG)
+        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise SystemExit(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}") from error
-
-
-async def _bring_up(settings: Settings, scoring: Scoring) -> None:
-    driver = await load(Path.cwd() / settings.driver, Workers(settings.max_concurrency))
-    gc.collect()
-    gc.freeze()  # a model is not garbage: the collector need not walk through it again and again
-    scoring.ready(driver)
-    logs.log("INFO", f"{settings.driver} is ready; its run takes {driver.body_form}.")
-
-
-async def _until_stopped(stop: asyncio.Event, starting: asyncio.Task[None]) -> None:
-    stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    if starting.done():
-        starting.result()
-    await stopped
-
-
-async def _drain(listener: asyncio.Server, connections: set[Connection], seconds: float) -> None:
-    listener.close()
-    for connection in list(connections):
-        connection.stop()
-    try:
-        async with asyncio.timeout(seconds):
-            await listener.wait_closed()
-    except TimeoutError:
-        listener.abort_clients()

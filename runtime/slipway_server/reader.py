@@ -1,10 +1,16 @@
 """Bytes into requests: llhttp parses, this bounds."""
 
+from collections.abc import Callable
+from functools import lru_cache
+
 import httptools
 
 from .messages import Headers, Request, Response, failure
 
 MAX_HEAD = 64 * 1024
+
+type Admission = Callable[[str, Headers], Response | None]
+"""Says by path and header who may send a large body: None, or the refusal."""
 
 
 class _Refused(Exception):
@@ -17,10 +23,12 @@ class RequestReader:
     """Puts requests together from what one connection brings, in pieces of any size.
 
     A body is at most `max_body` bytes; what is around it at most 64 KiB, and eight bytes more for each of a chunked body.
+    A body that is larger than 64 KiB, or may be, is read only if `admission` has nothing against it.
     """
 
-    def __init__(self, max_body: int) -> None:
+    def __init__(self, max_body: int, admission: Admission | None = None) -> None:
         self._max_body = max_body
+        self._admission = admission
         self._parser = httptools.HttpRequestParser(self)
         self._done: list[Request | Response] = []
         self._received = 0
@@ -53,7 +61,7 @@ class RequestReader:
     def on_message_begin(self) -> None:
         """A request begins."""
         self.receiving, self._received = True, 0
-        self._url, self._fields = b"", list[tuple[bytes, bytes]]()
+        self._url, self._fields, self._head = b"", list[tuple[bytes, bytes]](), 0
         self._body, self._size = list[bytes](), 0
 
     def on_url(self, part: bytes) -> None:
@@ -62,17 +70,21 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header field, or one trailer field."""
+        self._head += len(name) + len(value)
         self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The header is whole: the last moment to refuse it cheaply."""
-        if len(self._url) + sum(len(name) + len(value) for name, value in self._fields) > MAX_HEAD:
+        if len(self._url) + self._head > MAX_HEAD:
             raise _Refused(failure(431, "The header of the request is too large."))
         if self._parser.should_upgrade():
             raise _Refused(failure(501, "This server speaks HTTP/1.1 only."))
         self._headers = Headers.parsed(self._fields)
-        if int(self._headers.get("content-length", "0")) > self._max_body:
+        length = int(self._headers.get("content-length", "0"))
+        if length > self._max_body:
             raise _Refused(self._too_large())
+        if length > MAX_HEAD or self._headers.get("transfer-encoding"):
+            self._admit()
         self.continue_expected = self._headers.get("expect", "").lower() == "100-continue"
 
     def on_body(self, part: bytes) -> None:
@@ -85,14 +97,25 @@ class RequestReader:
     def on_message_complete(self) -> None:
         """The request is whole."""
         self.receiving = self.continue_expected = False
-        method, path = self._parser.get_method().decode(), httptools.parse_url(self._url).path or b"/"
-        whole = b"".join(self._body)
-        keep_alive = self._parser.should_keep_alive()
-        self._done.append(Request.of(method, path.decode("latin-1"), self._headers, whole, keep_alive=keep_alive))
+        method, whole = self._parser.get_method().decode(), b"".join(self._body)
+        (path, query), keep_alive = _target(self._url), self._parser.should_keep_alive()
+        self._done.append(Request.of(method, path, self._headers, whole, keep_alive=keep_alive, query=query))
         self._body.clear()
+
+    def _admit(self) -> None:
+        refusal = self._admission(_target(self._url)[0], self._headers) if self._admission else None
+        if refusal:
+            raise _Refused(refusal)
 
     def _too_large(self) -> Response:
         return failure(413, f"The body of a request is at most {self._max_body} bytes.")
+
+
+@lru_cache(maxsize=64)
+def _target(url: bytes) -> tuple[str, str]:
+    """Its path and its query."""
+    parsed = httptools.parse_url(url)
+    return (parsed.path or b"/").decode("latin-1"), (parsed.query or b"").decode("latin-1")
 
 
 def _refusal(error: BaseException) -> Response:

@@ -1,20 +1,27 @@
 """What the server answers to what (client-facts.md, 28)."""
 
 import asyncio
-import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
+from . import logs
+from .batching import Batching
+from .deadline import TimeLimit
 from .driver import Driver
-from .logs import log
-from .messages import CURRENT, Request, Response, failure
+from .exchange import RETRY, Desk, Exchange, Reply, Start
+from .keys import Keys
+from .messages import Headers, Request, Response, failure
+from .metrics import CONTENT_TYPE, Metrics
+from .observing import Observer
 from .settings import Settings
-from .slots import Full, Slots
+from .slots import Slots
 
-_RETRY = ("retry-after", "1")
 _TEXT = "text/plain; charset=utf-8"
+_READ = ("GET", "HEAD")
 
 
 class State(StrEnum):
@@ -28,83 +35,142 @@ class State(StrEnum):
 _HEALTH = {State.STARTING: 502, State.READY: 200, State.STOPPING: 503}
 
 
-class Scoring:
-    """Answers requests: to score with the driver, for the swagger document, and after the health."""
+class _Route(NamedTuple):
+    methods: tuple[str, ...]
+    answer: Callable[[Request], Response] | None
+    """None: it is the driver's to answer."""
+    guarded: bool = False
+    """Whether it needs a key."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
-        self._limit = settings.request_timeout
-        self._slots = Slots(settings.max_concurrency, settings.max_waiting)
+
+class Scoring:
+    """Answers requests: to score with the driver, for the documents that describe it, and after the health."""
+
+    def __init__(
+        self, settings: Settings, folder: Path, observers: Sequence[Observer], metrics: Metrics, process: int
+    ) -> None:
+        limit, counts = settings.request_timeout, metrics.of(process)
+        self._settings = settings
+        self._keys = Keys(settings.keys)
+        self._metrics = metrics
         self._swagger_file = folder / "swagger.json"
         self._driver: Driver | None = None
         self._state = State.STARTING
-        self._routes: dict[str, tuple[tuple[str, ...], Callable[[Request], Awaitable[Response]]]] = {
-            "/": (("GET", "HEAD"), self._health),
-            "/score": (("POST",), self._score),
-            "/swagger.json": (("GET", "HEAD"), self._swagger),
-        }
+        self._desk = Desk(
+            start=_not_started,
+            slots=Slots(settings.max_concurrency, settings.max_waiting, counts),
+            counts=counts,
+            observers=observers,
+            in_time=TimeLimit(limit),
+            to_end=TimeLimit(limit),
+            hung=asyncio.Event(),
+        )
+        self._routes = {"/healthz/live": _Route(_READ, self._live), "/healthz/ready": _Route(_READ, self._health)}
+        self._routes["/metrics"] = _Route(_READ, self._counted)
+        self._routes |= self._public("", guarded=False)
+        if settings.path_prefix:  # where the front end of a cluster sends callers, whose keys are checked at every path
+            self._routes |= self._public(f"/{settings.path_prefix}", guarded=True)
+
+    @property
+    def hung(self) -> asyncio.Event:
+        """Set when work goes on for twice the time that a request has: this replica is to be replaced."""
+        return self._desk.hung
 
     def ready(self, driver: Driver) -> None:
         """From here on this driver scores."""
         self._driver = driver
+        self._desk = replace(self._desk, start=_start(driver, self._settings))
+        scored = {path: route._replace(methods=driver.methods) for path, route in self._routes.items() if not route.answer}
+        self._routes |= scored
         self._state = State.READY
 
     def stopping(self) -> None:
         """From here on the health check fails. What still comes is scored."""
         self._state = State.STOPPING
 
-    async def answer(self, request: Request) -> Response:
-        """The answer to any request, even when this server has a bug."""
-        CURRENT.set(request)
-        methods, handler = self._routes.get(request.path, ((), None))
-        if handler is None:
-            return failure(404, "There is nothing here: POST /score, GET /swagger.json, GET /.")
-        if request.method not in methods:
-            return failure(405, f"Only {' and '.join(methods)} here.", ("allow", ", ".join(methods)))
-        try:
-            return await handler(request)
-        except Exception:  # noqa: BLE001  one request is not to take the connection with it
-            log("ERROR", traceback.format_exc())
-            return failure(500, "The server failed. Its log says why, under the id of this request.")
+    def answer(self, request: Request, reply: Reply) -> Exchange | None:
+        """Call `reply` with the answer, now or later, even when this server has a bug.
 
-    async def _health(self, _: Request) -> Response:
+        What is returned can be told that nobody waits any more.
+        """
+        try:
+            return self._answered(request, reply)
+        except Exception:  # noqa: BLE001  one request is not to take the connection with it
+            logs.log("ERROR", traceback.format_exc(), request)
+            reply(failure(500, "The server failed. Its log says why, under the id of this request."))
+            return None
+
+    def admission(self, path: str, headers: Headers) -> Response | None:
+        """The refusal of one who sends no key where one is needed."""
+        route = self._routes.get(path)
+        if not (route and route.guarded and self._keys.needed) or self._keys.accept(headers.get("authorization")):
+            return None
+        return failure(401, "Send 'Authorization: Bearer <key>' with a key of the service.", ("www-authenticate", "Bearer"))
+
+    def _answered(self, request: Request, reply: Reply) -> Exchange | None:
+        route = self._routes.get(request.path)
+        if route is None:
+            reply(failure(404, "There is nothing here: POST /score, GET /swagger.json, GET /openapi.json, GET /."))
+        elif request.method not in route.methods:
+            reply(failure(405, f"Only {' and '.join(route.methods)} here.", ("allow", ", ".join(route.methods))))
+        else:
+            refusal = self.admission(request.path, request.headers)
+            if route.answer is None:
+                return self._score(request, reply, refusal)
+            reply(refusal or route.answer(request))
+        return None
+
+    def _public(self, prefix: str, *, guarded: bool) -> dict[str, _Route]:
+        return {
+            f"{prefix}/": _Route(_READ, self._health, guarded),
+            f"{prefix}/score": _Route(("POST",), None, guarded=True),
+            f"{prefix}/swagger.json": _Route(_READ, self._swagger, guarded=True),
+            f"{prefix}/openapi.json": _Route(_READ, self._openapi, guarded=True),
+        }
+
+    def _score(self, request: Request, reply: Reply, refusal: Response | None) -> Exchange:
+        if self._keys.needed:  # it is nothing for the driver, nor for what it logs
+            request = replace(request, headers=request.headers.without("authorization"))
+        if self._driver is None:
+            refusal = refusal or failure(503, "The driver is starting.", RETRY)
+        exchange = Exchange(self._desk, request, reply)
+        if refusal:
+            exchange.refuse(refusal)
+        else:
+            exchange.begin()
+        return exchange
+
+    def _counted(self, _: Request) -> Response:
+        told = "".join(observer.metrics() for observer in self._desk.observers)
+        return Response(200, self._metrics.text() + told.encode(), CONTENT_TYPE)
+
+    def _health(self, _: Request) -> Response:
         return Response(_HEALTH[self._state], self._state.encode(), _TEXT)
 
-    async def _swagger(self, _: Request) -> Response:
+    def _live(self, _: Request) -> Response:
+        return Response(503, b"Hung", _TEXT) if self.hung.is_set() else Response(200, b"Alive", _TEXT)
+
+    def _swagger(self, _: Request) -> Response:
         try:
             return Response(200, self._swagger_file.read_bytes())
         except FileNotFoundError:
-            return failure(404, "This driver wrote no swagger.json.")
+            return _document(self._driver.swagger if self._driver else None)
 
-    async def _score(self, request: Request) -> Response:
-        began = time.perf_counter()
-        response = await self._scored(request)
-        log("INFO", f"POST /score {response.status} in {1000 * (time.perf_counter() - began):.1f} ms")
-        return response
+    def _openapi(self, _: Request) -> Response:
+        return _document(self._driver.openapi if self._driver else None)
 
-    async def _scored(self, request: Request) -> Response:
-        if self._driver is None:
-            return failure(503, "The driver is starting.", _RETRY)
-        try:
-            async with asyncio.timeout(self._limit):
-                await self._slots.take()
-                return await self._worked(self._driver, request)
-        except Full:
-            return failure(503, "All that may be worked on at once, or wait, does.", _RETRY)
-        except TimeoutError:
-            return failure(504, f"There was no answer within {self._limit:g} seconds.")
 
-    async def _worked(self, driver: Driver, request: Request) -> Response:
-        work = driver.start(request)
-        try:
-            return await asyncio.shield(work)
-        finally:
-            self._give_back_after(work)
+def _document(text: bytes | None) -> Response:
+    return Response(200, text) if text else failure(404, "This driver says nothing of what it takes.")
 
-    def _give_back_after(self, work: asyncio.Future[Response]) -> None:
-        """Free the slot when the work is done. It may not be, when its time is up or its client is gone."""
-        if work.done():
-            self._slots.give_back()
-            return
-        work.add_done_callback(lambda _: self._slots.give_back())
-        if isinstance(work, asyncio.Task):  # a thread cannot be stopped: it keeps its slot for as long as it runs
-            work.cancel()
+
+def _start(driver: Driver, settings: Settings) -> Start:
+    if settings.batch_size == 1 or not driver.batched:
+        return driver.start
+    # More than all slots hold will never be there: that many need not wait for more.
+    size = min(settings.batch_size, settings.max_concurrency)
+    return Batching(driver.start_batch, size, settings.batch_milliseconds / 1000).start
+
+
+def _not_started(_: Request) -> asyncio.Future[Response]:
+    raise RuntimeError("There is no driver yet.")

@@ -22,6 +22,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         folder = tmp_path / f"app-{len(started)}"
         folder.mkdir()
         for name, text in {**(files or {}), driver: textwrap.dedent(source)}.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text)
         replica = Replica(folder, environment_for(driver, tmp_path, settings), settings.pop("program", RUNTIME))
         started.append(replica)

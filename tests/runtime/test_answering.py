@@ -156,3 +156,57 @@ async def test_what_json_cannot_hold_is_a_failure_of_the_driver(start: Start) ->
     answer = await replica.score({}, headers={"x-request-id": "r1"})
     assert answer.status_code == 500
     assert await replica.logged("r1", "JSON cannot hold")
+
+
+async def test_a_caller_finds_its_place_in_its_trace_again(start: Start) -> None:
+    replica = await start("def run(body, request_headers):\n    return request_headers.get('traceparent')\n").ready()
+    mine = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    answer = await replica.score({}, headers={"traceparent": mine})
+    assert (answer.headers["traceparent"], answer.json()) == (mine, mine)
+    for wrong in ("", "00-0-0-0", mine.upper(), mine.replace("4bf92f3577b34da6a3ce929d0e0e4736", "0" * 32), f"ff{mine[2:]}"):
+        assert "traceparent" not in (await replica.score({}, headers={"traceparent": wrong})).headers
+
+
+async def test_what_the_front_end_of_a_cluster_calls_is_answered_as_well(start: Start) -> None:
+    prefix = "/api/v1/service/irises"
+    replica = await start(ECHO, environment={"SERVICE_PATH_PREFIX": prefix[1:]}).ready()
+    assert (await replica.client.post(f"{prefix}/score", content="1")).json() == 1
+    assert (await replica.client.get(f"{prefix}/")).text == "Healthy"
+    for path in (f"{prefix}/metrics", f"{prefix}/healthz/live", prefix, "/api/v1/service/others/score"):
+        assert (await replica.client.get(path)).status_code == 404
+
+
+async def test_probes_see_a_replica_start_and_stop(start: Start) -> None:
+    replica = start(
+        """
+        import os, time
+        def init():
+            while not os.path.exists("go"):
+                time.sleep(0.01)
+        def run(body):
+            while body == "wait" and not os.path.exists("on"):
+                time.sleep(0.01)
+        """
+    )
+
+    async def probes() -> list[int]:
+        return [(await replica.client.get(f"/healthz/{probe}")).status_code for probe in ("live", "ready")]
+
+    await until(replica.listens)
+    starting = await probes()
+    (replica.folder / "go").touch()
+    await replica.ready()
+    assert (starting, await probes()) == ([200, 502], [200, 200])
+
+
+async def test_an_answer_tells_nothing_of_the_machine(start: Start) -> None:
+    source = """
+    import os
+    def run(body):
+        raise RuntimeError(os.getcwd(), os.environ["SECRET"], __file__)
+    """
+    replica = await start(source, environment={"SECRET": "pssst"}).ready()
+    told = [await replica.score(body) for body in ({}, b"{", b"\xff")] + [await replica.client.get("/nothing")]
+    for answer in told:
+        text = answer.text + str(answer.headers)
+        assert not [secret for secret in ("pssst", str(replica.folder), "Traceback", "score.py", "python") if secret in text]

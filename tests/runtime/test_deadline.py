@@ -1,10 +1,11 @@
 """Deadlines that are put off and lifted."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
-from runtime.slipway_server.deadline import Deadline
+from runtime.slipway_server.deadline import Deadline, TimeLimit
 
 
 async def reached(event: asyncio.Event) -> bool:
@@ -52,4 +53,35 @@ async def test_lifted_it_can_be_set_again() -> None:
     deadline.set(60, pytest.fail)
     deadline.lift()
     deadline.set(0.01, called.set)
+    assert await reached(called)
+
+
+async def test_a_time_limit_calls_those_that_are_late_in_their_order_and_no_others() -> None:
+    limit, done, called = TimeLimit(0.05), asyncio.Event(), list[str]()
+    calls = {name: partial(called.append, name) for name in "abc"}
+    for name in "abc":
+        limit.start(calls[name])
+    limit.stop(calls["b"])
+    limit.start(done.set)
+    assert await reached(done)
+    assert called == ["a", "c"]
+
+
+async def test_a_time_limit_gives_each_its_whole_time() -> None:
+    limit, first, second = TimeLimit(0.05), asyncio.Event(), asyncio.Event()
+    limit.start(first.set)
+    await asyncio.sleep(0.03)
+    began = asyncio.get_running_loop().time()
+    limit.start(second.set)
+    assert await reached(first)
+    assert not second.is_set()
+    assert await reached(second)
+    assert asyncio.get_running_loop().time() - began >= 0.05
+
+
+async def test_a_time_limit_that_everybody_kept_can_be_used_again() -> None:
+    limit, called = TimeLimit(0.02), asyncio.Event()
+    limit.start(pytest.fail)
+    limit.stop(pytest.fail)
+    limit.start(called.set)
     assert await reached(called)

@@ -104,3 +104,142 @@ async def test_the_environment_is_the_one_that_was_given(start: Start) -> None:
     given = {"SERVICE_NAME": "digits", "SERVICE_PATH_PREFIX": "api/v1/service/digits", "AML_APP_INSIGHTS_ENABLED": "false"}
     replica = await start(source, environment=given).ready()
     assert (await replica.score(list(given))).json() == given
+
+
+async def test_a_run_of_several_parameters_gets_its_inputs_by_name(start: Start) -> None:
+    source = """
+    def run(name, age: int, request_headers, unit="years"):
+        return f"{name} is {age} {unit}, says {request_headers['X-Who']}"
+    """
+    replica = await start(source).ready()
+    whole = await replica.score({"name": "Ada", "age": 36}, headers={"x-who": "Bob"})
+    assert whole.json() == "Ada is 36 years, says Bob"
+    assert (await replica.score({"age": 36, "name": "Ada", "unit": "years"}, headers={"x-who": ""})).status_code == 200
+    for body, message in [
+        ({"name": "Ada"}, "age: it is required, and not there"),
+        ({"name": "Ada", "age": "old"}, "age: expected an integer, got text"),
+        ({"name": "Ada", "age": 36, "size": 1}, "size: there is no such input"),
+        ([], "The body of the request: expected an object, got a list"),
+        ("{", "The body of the request: it is not JSON"),
+    ]:
+        answer = await replica.score(body)
+        assert (answer.status_code, answer.json()["status_code"]) == (400, 400)
+        assert message in answer.json()["message"]
+
+
+async def test_a_parameter_that_need_not_be_given_leaves_the_body_to_the_first(start: Start) -> None:
+    replica = await start("def run(body, factor=2):\n    return [factor * number for number in body]\n").ready()
+    assert (await replica.score([1, 2])).json() == [2, 4]
+
+
+async def test_input_that_does_not_fit_the_hints_is_a_400_that_names_the_field_and_one_line_of_the_log(
+    start: Start,
+) -> None:
+    source = """
+    from __future__ import annotations
+    from dataclasses import dataclass
+    @dataclass
+    class Flower:
+        petals: list[float]
+        color: str = "red"
+    def run(flowers: list[Flower]) -> list[float]:
+        return [sum(flower.petals) for flower in flowers]
+    """
+    replica = await start(source).ready()
+    assert (await replica.score([{"petals": [1, 2.5]}])).json() == [3.5]
+    answer = await replica.score([{"petals": []}, {"petals": [1, "a"]}], headers={"x-request-id": "r1"})
+    message = "[1].petals[1]: expected a number, got text"
+    assert (answer.status_code, answer.json()) == (400, {"status_code": 400, "message": message})
+    line = await replica.logged("r1", message)
+    assert (line.level, "Traceback" in line.message) == ("WARNING", False)
+
+
+async def test_hints_that_name_nothing_are_not_used_and_the_log_says_so(start: Start) -> None:
+    source = "from __future__ import annotations\ndef run(body: Nothing):\n    return body\n"
+    replica = await start(source).ready()
+    assert (await replica.score({"a": 1})).json() == {"a": 1}
+    assert await replica.logged("00000000-0000-0000-0000-000000000000", "name 'Nothing' is not defined")
+
+
+async def test_models_of_pydantic_are_the_drivers_own_to_read_and_write(start: Start, site: str) -> None:
+    source = """
+    from datetime import date
+    from pydantic import BaseModel, ConfigDict, Field
+    class Person(BaseModel):
+        model_config = ConfigDict(strict=True)
+        name: str = Field(examples=["Ada"])
+        age: int = Field(gt=0, examples=[36])
+        born: date = date(1815, 12, 10)
+    def run(people: list[Person]) -> Person:
+        return max(people, key=lambda person: person.age)
+    """
+    replica = await start(source, dependencies=site).ready()
+    answer = await replica.score([{"name": "Ada", "age": 36, "born": "1815-12-11"}])
+    assert answer.json() == {"name": "Ada", "age": 36, "born": "1815-12-11"}
+    refused = await replica.score([{"name": "Ada", "age": 36}, {"age": -1}])
+    assert refused.status_code == 400
+    assert refused.json()["message"] == "[1].name: Field required (1 more)"
+    assert (await replica.score("{")).status_code == 400
+    swagger = (await replica.client.get("/swagger.json")).json()
+    assert swagger["definitions"]["ServiceInput"]["example"] == [{"name": "Ada", "age": 36, "born": "1815-12-10"}]
+
+
+async def test_constraints_of_pydantic_hold_for_arguments_by_name(start: Start, site: str) -> None:
+    source = """
+    from typing import Annotated
+    from pydantic import Field
+    async def run(age: Annotated[int, Field(gt=0)], name: str = "Ada"):
+        return [name, age]
+    """
+    replica = await start(source, dependencies=site).ready()
+    assert (await replica.score({"age": 36})).json() == ["Ada", 36]
+    assert (await replica.score({"age": 0})).json()["message"] == "age: Input should be greater than 0"
+    assert (await replica.score({"age": 3, "x": 1})).json()["message"] == "x: Extra inputs are not permitted"
+
+
+async def test_what_hints_say_is_told_in_both_documents(start: Start) -> None:
+    source = "def run(name: str, age: int = 36) -> list[float]:\n    return [1.5]\n"
+    given = {"SERVICE_NAME": "ages", "SERVICE_PATH_PREFIX": "api/v1/service/ages", "SERVICE_VERSION": "2"}
+    replica = await start(source, environment=given).ready()
+    swagger = (await replica.client.get("/swagger.json")).json()
+    openapi = (await replica.client.get("/openapi.json")).json()
+    assert (swagger["swagger"], openapi["openapi"]) == ("2.0", "3.1.0")
+    for schemas in (swagger["definitions"], openapi["components"]["schemas"]):
+        assert schemas["ServiceInput"]["properties"] == {"name": {"type": "string"}, "age": {"type": "integer"}}
+        assert schemas["ServiceInput"]["required"] == ["name"]
+        assert schemas["ServiceOutput"] == {"type": "array", "items": {"type": "number"}}
+    assert list(swagger["paths"]) == list(openapi["paths"]) == ["/api/v1/service/ages/", "/api/v1/service/ages/score"]
+
+
+async def test_what_the_driver_wrote_is_told_in_openapi_too(start: Start) -> None:
+    source = """
+    import json
+    def init():
+        item = {"$ref": "#/definitions/Item"}
+        taken = {"type": "array", "items": item, "example": [{"n": 1}]}
+        definitions = {"ServiceInput": taken, "Item": {"type": "object"}}
+        json.dump({"swagger": "2.0", "definitions": definitions}, open("swagger.json", "w"))
+    def run(body):
+        return body
+    """
+    replica = await start(source).ready()
+    schemas = (await replica.client.get("/openapi.json")).json()["components"]["schemas"]
+    item = {"$ref": "#/components/schemas/Item"}
+    assert schemas["ServiceInput"] == {"type": "array", "items": item, "example": [{"n": 1}]}
+    assert schemas["Item"] == {"type": "object"}
+
+
+async def test_a_driver_without_hints_has_no_documents(start: Start) -> None:
+    replica = await start("def run(body):\n    return body\n").ready()
+    assert (await replica.client.get("/openapi.json")).status_code == 404
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+async def test_run_batch_alone_is_a_driver(start: Start, kind: str) -> None:
+    source = f"""
+    {kind} run_batch(texts: list[str]):
+        return [text.upper() if text else ValueError("empty") for text in texts]
+    """
+    replica = await start(source).ready()
+    assert (await replica.score("grüße")).json() == "GRÜSSE"
+    assert (await replica.score("")).status_code == 500

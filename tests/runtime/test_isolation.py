@@ -58,3 +58,26 @@ async def test_the_folder_comes_first(start: Start, tmp_path: Path) -> None:
     (packages / "features.py").write_text("__version__ = 'of the packages'")
     replica = await start(WHERE, files={"features.py": "__version__ = 'of the folder'"}, dependencies=packages).ready()
     assert (await replica.score('"features"')).json()[0] == "of the folder"
+
+
+async def test_a_pydantic_that_the_server_does_not_know_is_the_drivers_alone(start: Start, tmp_path: Path) -> None:
+    packages = tmp_path / "packages"
+    (packages / "pydantic").mkdir(parents=True)
+    (packages / "pydantic" / "__init__.py").write_text("__version__ = '1.10'\nclass BaseModel:\n    pass\n")
+    source = """
+    from pydantic import BaseModel
+    class Person(BaseModel):
+        __pydantic_core_schema__ = "unknown"
+    def run(body: Person):
+        return body
+    """
+    replica = await start(source, dependencies=packages).ready()
+    assert (await replica.score({"name": "Ada"})).json() == {"name": "Ada"}
+    assert await replica.logged("00000000-0000-0000-0000-000000000000", "is not used")
+
+
+async def test_modules_of_the_driver_may_be_called_as_those_of_the_server(start: Start) -> None:
+    files = dict.fromkeys(("kinds.py", "inputs.py", "spark.py", "logs.py"), "__version__ = 'of the driver'")
+    replica = await start(WHERE, files=files).ready()
+    for name in ("kinds", "inputs", "spark", "logs"):
+        assert (await replica.score(f'"{name}"')).json() == ["of the driver", str(replica.folder / f"{name}.py")]

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from uv import find_uv_bin
 
+from tests.runtime.installing import install
 from tests.runtime.replicas import Replica, Start
 
 PACKAGES = ["azure-ml-api-sdk==0.1.0a11", "setuptools<81", "numpy==2.5.5", "pandas==3.1.1"]
@@ -30,10 +30,7 @@ type Wrap = Callable[..., Replica]
 @pytest.fixture(scope="session")
 def sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The SDK and what it needs, installed as an image has it."""
-    folder = tmp_path_factory.mktemp("sdk")
-    command = [find_uv_bin(), "pip", "install", "--quiet", "--python", sys.executable, "--target", str(folder), *PACKAGES]
-    subprocess.run(command, check=True)
-    return folder
+    return install(tmp_path_factory.mktemp("sdk"), *PACKAGES)
 
 
 @pytest.fixture
