@@ -14,7 +14,7 @@ from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import TextIO
 
-from .messages import CURRENT, Request
+from .http.messages import CURRENT, Request
 
 NO_REQUEST = "00000000-0000-0000-0000-000000000000"
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from . import logs
-from .driver import Driver, DriverFailed, load
+from .drivers.driver import Driver, DriverFailed, load
 from .isolation import leave_to_driver
 from .metrics import Metrics
 from .observing import Observer
@@ -20,7 +20,7 @@ from .scoring import Scoring
 from .serving import BACKLOG, Serving, close
 from .settings import Settings
 from .telling import observers
-from .workers import Workers
+from .work.workers import Workers
 from .working_directory import mirror
 
 _STDIN = 0

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from .messages import Request, Response
+from .http.messages import Request, Response
 
 
 class Observer(Protocol):

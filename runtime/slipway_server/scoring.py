@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import logs
-from .batching import Batching
-from .deadline import TimeLimit
-from .driver import Driver
-from .exchange import RETRY, Desk, Exchange, Reply, Start
-from .keys import Keys
-from .messages import Headers, Request, Response, failure
+from .drivers.driver import Driver
+from .http.keys import Keys
+from .http.messages import Headers, Request, Response, failure
 from .metrics import CONTENT_TYPE, Metrics
 from .observing import Observer
 from .settings import Settings
-from .slots import Slots
+from .work.batching import Batching
+from .work.deadline import TimeLimit
+from .work.exchange import RETRY, Desk, Exchange, Reply, Start
+from .work.slots import Slots
 
 _TEXT = "text/plain; charset=utf-8"
 _READ = ("GET", "HEAD")

@@ -8,12 +8,12 @@ from types import TracebackType
 from typing import Self
 
 from . import logs, watchdog
-from .connection import Connection
-from .driver import Driver
+from .drivers.driver import Driver
+from .http.connection import Connection
 from .observing import Observer
 from .scoring import Scoring
 from .settings import Settings
-from .workers import Workers
+from .work.workers import Workers
 
 BACKLOG = 1024
 _LAST_WORDS = 5.0  # seconds that observers have to tell what they were told

@@ -12,7 +12,7 @@ from typing import Any, Self
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
-from runtime.slipway_server.messages import Headers, Request, Response
+from runtime.slipway_server.http.messages import Headers, Request, Response
 from runtime.slipway_server.telling.teller import Teller
 from tests.waiting import until
 

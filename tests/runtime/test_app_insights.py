@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from runtime.slipway_server.messages import CURRENT
+from runtime.slipway_server.http.messages import CURRENT
 from runtime.slipway_server.telling.teller import Teller
 from tests.runtime.replicas import RUNTIME, free_port
 from tests.runtime.telling import answered, app, count, request
@@ -153,7 +153,7 @@ async def test_http_requests_of_the_driver_are_dependencies(endpoint: Endpoint, 
 import asyncio, os, sys, urllib.error, urllib.request
 from pathlib import Path
 sys.path.insert(0, {str(RUNTIME)!r})
-from slipway_server.messages import CURRENT, Headers, Request
+from slipway_server.http.messages import CURRENT, Headers, Request
 from slipway_server.telling import observers
 [teller] = observers(os.environ, Path.cwd())
 fields = Headers([("x-request-id", "r1"), ("traceparent", {TRACE!r})])

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from runtime.slipway_server.driver import Driver
-from runtime.slipway_server.messages import Headers, Request, Response
-from runtime.slipway_server.workers import Workers
+from runtime.slipway_server.drivers.driver import Driver
+from runtime.slipway_server.http.messages import Headers, Request, Response
+from runtime.slipway_server.work.workers import Workers
 
 numbers = itertools.count()
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from runtime.slipway_server.batching import Batching
-from runtime.slipway_server.messages import Headers, Request, Response
+from runtime.slipway_server.http.messages import Headers, Request, Response
+from runtime.slipway_server.work.batching import Batching
 from tests.runtime.replicas import Start
 
 SIZES = """

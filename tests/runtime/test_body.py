@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runtime.slipway_server.body import BodyForm, form_for
+from runtime.slipway_server.drivers.body import BodyForm, form_for
 
 HEADER = """
 import io, json

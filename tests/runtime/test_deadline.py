@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from runtime.slipway_server.deadline import Deadline, TimeLimit
+from runtime.slipway_server.work.deadline import Deadline, TimeLimit
 
 
 async def reached(event: asyncio.Event) -> bool:

@@ -7,8 +7,8 @@ import pytest
 from openapi_spec_validator import OpenAPIV2SpecValidator, OpenAPIV31SpecValidator
 from pydantic import BaseModel, Field, TypeAdapter
 
-from runtime.slipway_server.documents import Service, openapi, swagger
-from runtime.slipway_server.kinds import Schema, kind_of
+from runtime.slipway_server.drivers.documents import Service, openapi, swagger
+from runtime.slipway_server.drivers.kinds import Schema, kind_of
 from tests.runtime.test_kinds import FITTING
 
 ENVIRONMENT = {"SERVICE_NAME": "digits", "SERVICE_VERSION": "2", "SERVICE_PATH_PREFIX": "api/v1/service/digits"}

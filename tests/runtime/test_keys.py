@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.slipway_server.keys import Keys
+from runtime.slipway_server.http.keys import Keys
 from tests.runtime.replicas import Replica, Start
 from tests.waiting import until
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.slipway_server.kinds import kind_of
-from runtime.slipway_server.misfit import Misfit
+from runtime.slipway_server.drivers.kinds import kind_of
+from runtime.slipway_server.drivers.misfit import Misfit
 
 
 class Color(Enum):

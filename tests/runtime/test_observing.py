@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from runtime.slipway_server import logs
-from runtime.slipway_server.driver import load
-from runtime.slipway_server.messages import CURRENT, Headers, Request, Response
+from runtime.slipway_server.drivers.driver import load
+from runtime.slipway_server.http.messages import CURRENT, Headers, Request, Response
 from runtime.slipway_server.metrics import Metrics
 from runtime.slipway_server.scoring import Scoring
 from runtime.slipway_server.serving import close
 from runtime.slipway_server.settings import Settings
-from runtime.slipway_server.workers import Workers
+from runtime.slipway_server.work.workers import Workers
 
 DRIVER = "async def run(body):\n    return 1 / body\n"
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.slipway_server.messages import Request, Response
-from runtime.slipway_server.reader import MAX_HEAD, RequestReader
+from runtime.slipway_server.http.messages import Request, Response
+from runtime.slipway_server.http.reader import MAX_HEAD, RequestReader
 
 LIMIT = 1000
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from runtime.slipway_server.messages import Headers, Request, Response
-from runtime.slipway_server.rendering import rendered
+from runtime.slipway_server.http.messages import Headers, Request, Response
+from runtime.slipway_server.http.rendering import rendered
 
 ASKED = Request.of("POST", "/score", Headers([("x-request-id", "r1")]), b"", keep_alive=True)
 

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from runtime.slipway_server.metrics import Metrics
-from runtime.slipway_server.slots import Full, Slots
+from runtime.slipway_server.work.slots import Full, Slots
 
 
 def slots(limit: int, places: int) -> Slots:

@@ -140,7 +140,7 @@ async def test_the_servers_own_packages_are_all_that_it_needs(azurite: Azurite, 
 import asyncio, os, sys, time
 from pathlib import Path
 sys.path.insert(0, {str(installed)!r})
-from slipway_server.messages import Headers, Request, Response
+from slipway_server.http.messages import Headers, Request, Response
 from slipway_server.telling import observers
 [teller] = observers(os.environ, Path.cwd())
 teller.scored(Request.of("POST", "/score", Headers(), b"[1]", keep_alive=True), Response(200, b"2"), time.time(), 0.1)

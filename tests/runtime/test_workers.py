@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from runtime.slipway_server.workers import Workers
+from runtime.slipway_server.work.workers import Workers
 
 
 async def test_calls_that_wait_for_each_other_all_run() -> None:

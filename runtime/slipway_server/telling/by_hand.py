@@ -14,7 +14,7 @@ from importlib.util import spec_from_loader
 from types import ModuleType
 from typing import Any, ClassVar, Protocol
 
-from ..messages import CURRENT
+from ..http.messages import CURRENT
 from .records import Cell, Collected
 
 _PACKAGE = "azureml"

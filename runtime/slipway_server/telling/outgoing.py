@@ -10,7 +10,7 @@ from functools import wraps
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
 
-from ..messages import CURRENT
+from ..http.messages import CURRENT
 from .records import Called
 
 type Tell = Callable[[Called], None]

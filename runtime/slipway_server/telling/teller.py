@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..messages import CURRENT, Request, Response
+from ..http.messages import CURRENT, Request, Response
 from .outlet import Outlet
 from .process import TellingProcess
 from .records import OVERHEAD, SCORED, Called, Collected, Logged, Record, handed, size

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from .deadline import Deadline
+from ..work.deadline import Deadline
 from .messages import Request, Response, failure
 from .reader import Admission, RequestReader
 from .rendering import CONTINUE, rendered

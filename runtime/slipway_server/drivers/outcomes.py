@@ -9,10 +9,10 @@ import re
 import traceback
 from typing import Any
 
+from ..http.messages import Response, failure
+from ..logs import log
 from . import azure_ml
 from .encoding import encode
-from .logs import log
-from .messages import Response, failure
 from .misfit import Misfit
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2

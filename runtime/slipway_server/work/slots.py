@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from .metrics import Counts
+from ..metrics import Counts
 
 type Begin = Callable[[], None]
 

@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 from collections.abc import Callable, Sequence
 
-from .messages import Request, Response
+from ..http.messages import Request, Response
 
 type StartBatch = Callable[[Sequence[Request]], asyncio.Future[list[Response]]]
 

@@ -11,13 +11,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from . import azure_ml, logs, old_sdk, spark
+from .. import logs
+from ..http.messages import CURRENT, Request, Response
+from ..work.workers import Workers
+from . import azure_ml, old_sdk, spark
 from .batch import Batch, alone
 from .description import described
 from .inputs import Call, Run, hints_of, inputs_of
-from .messages import CURRENT, Request, Response
 from .outcomes import raised, returned
-from .workers import Workers
 
 
 class DriverFailed(Exception):

@@ -4,9 +4,9 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
+from ..http.messages import CURRENT, Request, Response
 from .encoding import listed
 from .inputs import Inputs, hints_of
-from .messages import CURRENT, Request, Response
 from .misfit import Misfit
 from .outcomes import raised, returned
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..http.messages import Request
 from .kinds import Kind, Schema
-from .messages import Request
 from .misfit import Misfit
 
 _RAW_HTTP = ("azureml.contrib.services.aml_request", "azureml_inference_server_http.api.aml_request")

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..logs import log
 from . import azure_ml
 from .documents import Service, openapi, swagger
 from .inputs import Inputs, Run, understood
 from .kinds import Schema
-from .logs import log
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from . import logs
+from .. import logs
+from ..http.messages import CURRENT, Request, Response, failure
+from ..metrics import Counts
+from ..observing import Observer
 from .deadline import TimeLimit
-from .messages import CURRENT, Request, Response, failure
-from .metrics import Counts
-from .observing import Observer
 from .slots import Full, Slots
 
 type Reply = Callable[[Response], None]

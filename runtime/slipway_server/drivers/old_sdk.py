@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from .messages import CURRENT, Headers
+from ..http.messages import CURRENT, Headers
 
 
 def takes_headers(run: Callable[..., Any]) -> bool:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from types import FunctionType, MethodType
 from typing import Any, NotRequired, Protocol, TypedDict, get_type_hints
 
+from ..http.messages import Request
+from ..logs import log
 from . import azure_ml
 from .body import BodyForm, form_for
 from .kinds import ANYTHING, Kind, Schema, kind_of
-from .logs import log
-from .messages import Request
 from .misfit import Misfit
 from .pydantic_kinds import pydantic_kind
 
