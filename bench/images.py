@@ -59,6 +59,8 @@ ACCOUNT = Account("sub", "bench", "local")
 DOCKERFILE = """FROM {host}/base/python:1
 ARG PIP_CERT
 COPY runtime /opt/slipway/runtime
+RUN ["python", "-m", "pip", "install", "--no-cache-dir", "--no-compile", "--no-deps", \\
+     "--target", "/opt/slipway/runtime/lib", "-r", "/opt/slipway/runtime/requirements.txt"]
 COPY requirements.txt /tmp/requirements.txt
 RUN ["python", "-m", "pip", "install", "--no-cache-dir", "--no-compile", "--target", "/opt/slipway/python", \\
      "-r", "/tmp/requirements.txt"]

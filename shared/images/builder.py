@@ -90,7 +90,7 @@ class LayeringImageBuilder:
         assembly = self._assembly(source, log)
         below = await self._base_layers(source, assembly)
         many = len(source.models) + len(source.manifest.assets) + len(below)
-        made = await self._dependencies.layers(source, assembly, most=max(1, _MOST_LAYERS - many - 3))
+        made = await self._dependencies.layers(source, assembly, most=max(1, _MOST_LAYERS - many - 4))
         return DependencyLayers((*below, *made), source.base)
 
     async def content_layers(self, source: ImageSource, log: BuildLog) -> ContentLayers:

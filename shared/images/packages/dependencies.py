@@ -23,16 +23,18 @@ from shared.domain.ports import BuildLog, Clock, Keep
 from shared.domain.wire import Timestamp, Wire
 from shared.images.content.fetch import Fetcher
 from shared.images.content.source_layers import kept_name
-from shared.images.image_config import DEPENDENCIES, RUNTIME
+from shared.images.image_config import DEPENDENCIES
 from shared.images.packages.conda import CONDA, CondaInstaller, conda_entries
 from shared.images.packages.distributions import LockedPackage, locked, overlaps, split
 from shared.images.packages.environment import CondaEnvironment, parse_environment
 from shared.images.packages.installed import installed_entries
 from shared.images.packages.pip import INSTALLER, PackageInstaller
 from shared.images.packages.requirements import parse_requirements, with_spark
+from shared.images.packages.scoring_server import ScoringServer
 from shared.images.packing.assembly import Assembly, Made, summary
 from shared.images.packing.cache import layer_key
-from shared.images.packing.layers import Entry, file_entry
+from shared.images.packing.layers import Entry
+from shared.images.packing.pipes import all_of
 from shared.images.whole_files import write_whole
 
 PIP_LOCK, CONDA_LOCK = "pip.lock", "conda.lock"
@@ -87,6 +89,7 @@ class Dependencies:
             settings.platform, settings.python, downloads, settings.source_packages, settings.indexes
         )
         self._conda = CondaInstaller(settings.platform, settings.python, settings.scratch / "conda")
+        self._server = ScoringServer(settings.runtime, self._key, self._files_of)
 
     async def resolve(self, source: ImageSource, log: BuildLog) -> Mapping[str, Content]:
         """The locks of its packages, kept, by `content_key`. Raises BuildFailed for what cannot be installed."""
@@ -116,7 +119,7 @@ class Dependencies:
     @property
     def runtime_lock(self) -> str:
         """The packages of the scoring server."""
-        return (self._settings.runtime / "requirements.txt").read_text()
+        return self._server.lock
 
     async def locks(self, source: ImageSource) -> Mapping[str, str]:
         """All its locks, by name. Raises Unavailable."""
@@ -141,14 +144,14 @@ class Dependencies:
         self._locks[digest] = lock
 
     async def layers(self, source: ImageSource, assembly: Assembly, *, most: int) -> list[Layer]:
-        """The layers of conda's packages, the scoring server and pip's packages; of the latter `most` at most."""
+        """The layers of conda's packages, the scoring server and pip's packages, made side by side; of the latter `most`."""
         locks = await self.locks(source)
         conda, pip = locks[CONDA_LOCK], locks[PIP_LOCK]
-        made = [*(await self._conda_layer(conda, assembly)).layers] if conda else []
-        made += (await self._runtime_layer(assembly)).layers
+        making = [self._conda_layer(conda, assembly)] if conda else []
+        making += [self._server.packages(assembly), self._server.layer(assembly)]
         if pip:
-            made += (await self._package_layers(locked(pip), assembly, min(most, _MOST_PACKAGE_LAYERS))).layers
-        return made
+            making.append(self._package_layers(locked(pip), assembly, min(most, _MOST_PACKAGE_LAYERS)))
+        return [layer for made in await all_of(making) for layer in made.layers]
 
     async def _environment(self, url: str | None, log: BuildLog) -> CondaEnvironment:
         if url is None:
@@ -205,20 +208,10 @@ class Dependencies:
         self._remember(digest, lock)
         return digest
 
-    async def _runtime_layer(self, assembly: Assembly) -> Made:
-        runtime = self._settings.runtime
-        lock = self.runtime_lock
-        files = sorted(runtime.rglob("*.py"))
-        key = self._key(assembly, "runtime", lock, *(f"{file.relative_to(runtime)}={file.read_text()}" for file in files))
-
-        def entries() -> Iterator[Entry]:
-            for file in files:
-                yield file_entry(f"{RUNTIME}/{file.relative_to(runtime).as_posix()}", file)
-            with self._tree() as tree:
-                self._pip.install(lock, tree)
-                yield from installed_entries(tree, f"{RUNTIME}/lib")
-
-        return await assembly.found(key) or await assembly.made(key, "scoring server", entries)
+    def _files_of(self, lock: str, prefix: str) -> Iterator[Entry]:
+        with self._tree() as tree:
+            self._pip.install(lock, tree)
+            yield from installed_entries(tree, prefix)
 
     async def _conda_layer(self, lock: str, assembly: Assembly) -> Made:
         key = self._key(assembly, "conda", lock)
