@@ -217,6 +217,7 @@ class TwinCompute:
     printed: list[ReplicaLog] = field(default_factory=list)
     seen: Survey = field(default_factory=Survey)
     most_replicas: int = 100
+    supervises: bool = False
     surveyed: list[tuple[list[str], list[str]]] = field(default_factory=list)
 
     def scoring_uri(self, service_name: str) -> str:

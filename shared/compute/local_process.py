@@ -79,6 +79,11 @@ class LocalProcessCompute:
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         self._front_end = front_end.rstrip("/")
 
+    @property
+    def supervises(self) -> bool:
+        """The node starts again what ends."""
+        return True
+
     def scoring_uri(self, service_name: str) -> str:
         """Where that service is called (client-facts.md, 33)."""
         return f"{self._front_end}/api/v1/service/{service_name}/score"
@@ -132,7 +137,7 @@ class LocalProcessCompute:
         return [ReplicaLog(log.replica, "", log.lines) for log in ReplicaLogs.model_validate_json(body).logs]
 
     async def survey(self, account: Account, specs: Sequence[ServiceSpec], known: Collection[str]) -> Survey:
-        """The node looks after its services by itself."""
+        """Never asked for: there is nothing to tell."""
         return Survey()
 
     async def _call(self, method: str, path: str, body: Wire | None = None, *, within: float = _TIMEOUT) -> bytes:

@@ -90,6 +90,10 @@ class Survey:
 class Compute(Protocol):
     """One compute resource. Every call may be repeated harmlessly. Raises Unavailable when it is away."""
 
+    @property
+    def supervises(self) -> bool:
+        """Whether it looks after its services by itself, and need not be surveyed."""
+
     def scoring_uri(self, service_name: str) -> str:
         """Where that service is called (client-facts.md, 33)."""
 
@@ -118,10 +122,7 @@ class Compute(Protocol):
         """What the service's replicas have printed, those that have crashed included."""
 
     async def survey(self, account: Account, specs: Sequence[ServiceSpec], known: Collection[str]) -> Survey:
-        """How the account's services fare that have been deployed, `known` being the ids of all there are.
-
-        Empty where compute looks after them by itself.
-        """
+        """How the account's services fare that have been deployed, `known` being the ids of all there are."""
 
 
 class Computes(Protocol):

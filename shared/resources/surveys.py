@@ -40,6 +40,8 @@ class Surveys:
 
     async def _survey(self, account: Account, record: ComputeResourceRecord) -> None:
         compute = await self._computes.find(account, compute_resource_id(account, record.name), field="computeResource.id")
+        if compute.supervises:
+            return
         on = {"computeName": record.name.lower()}
         services = [service async for service in every(self._store, account, Service, on)]
         specs = [spec for service in services if (spec := await self._settled_spec(account, service))]

@@ -47,6 +47,14 @@ async def test_the_state_follows_what_is_seen_both_ways():
     assert (up.state, up.error) == (State.SUCCEEDED, None)
 
 
+async def test_compute_that_looks_after_its_services_is_not_surveyed():
+    world = World()
+    await a_service(world)
+    world.compute.supervises = True
+    await world.surveys.survey(ACCOUNT)
+    assert not world.compute.surveyed
+
+
 async def test_nothing_is_written_when_nothing_has_changed():
     world = World()
     service_id = await a_service(world)

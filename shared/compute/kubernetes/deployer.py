@@ -30,6 +30,11 @@ class KubernetesCompute:
         self._api = api
         self._clock = clock
 
+    @property
+    def supervises(self) -> bool:
+        """A cluster puts back pods, and nothing else."""
+        return False
+
     def scoring_uri(self, service_name: str) -> str:
         """Where that service is called (client-facts.md, 33)."""
         return f"{front_end.service_uri(self._cluster.front_end, service_name)}/score"
