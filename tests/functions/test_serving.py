@@ -5,8 +5,10 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from azure.storage.blob import BlobServiceClient
 
 from tests.uploads import ECHO, Road, finished, upload
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -171,3 +173,28 @@ def test_a_service_finds_its_variables_in_its_environment_and_an_update_changes_
     assert api.get(f"services/{service['id']}").json()["environmentVariables"] == {"GREETING": "good day"}
     refused = api.put(f"services/{service['id']}", json={"environmentVariables": {"SLIPWAY_KEYS": "/"}})
     assert refused.status_code == 400
+
+
+def test_what_a_service_is_asked_and_answers_is_collected_when_that_is_wanted(api, road, stack):
+    service = road.service(
+        road.image(),
+        numReplicas=1,
+        dataCollection={"storageEnabled": True},
+        environmentVariables={"SLIPWAY_COLLECTION_SECONDS": "1", "SLIPWAY_COLLECTION_EXCLUDE": "secret"},
+    )
+    assert road.score(service, {"age": 7, "secret": "no"}).status_code == 200
+    account = api.base_url.path.split("/")
+    folder = f"{account[3]}/{account[5]}/{account[7]}/{service['name']}/"
+
+    def inputs() -> list[str]:
+        with BlobServiceClient.from_connection_string(stack.description["blobConnectionString"]) as blobs:
+            container = blobs.get_container_client("modeldata")
+            if not container.exists():
+                return []
+            names = [name for name in container.list_blob_names(name_starts_with=folder) if "/inputs/" in name]
+            return [container.download_blob(name).readall().decode() for name in names]
+
+    (text,) = eventually(inputs)
+    header, row = text.splitlines()
+    assert header == "$Timestamp,$CorrelationId,$RequestId,age"
+    assert row.endswith(",7")
