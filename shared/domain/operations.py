@@ -156,14 +156,14 @@ class Operation(Document):
         return self.but(attempts=0, not_before=until, lease=None, waiting_for=waiting_for, cause=cause)
 
     def retrying(self, error: ErrorResponse, until: datetime) -> "Operation":
-        """The step in hand failed, and is tried again then."""
+        """The step in hand failed, and is tried again then. Why all is taken back stays what it was."""
         return self.but(
             attempts=self.attempts + 1,
             steps=self._with_step(lambda step: step.but(last_error=error)),
             not_before=until,
             lease=None,
             waiting_for=error.message,
-            cause=self.cause or error if self.undoing else error,
+            cause=self.cause if self.undoing else error,
         )
 
     def failing(self, cause: ErrorResponse | None, now: datetime, deadline: datetime, lease: Lease | None) -> "Operation":

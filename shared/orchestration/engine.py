@@ -176,11 +176,14 @@ class Engine:
             raise
 
     async def _step(self, account: Account, operation: Operation) -> Outcome | None:
-        workflow = self._workflows[operation.workflow]
-        if self._clock.now() > operation.deadline:
-            raise _LEFT_BEHIND if operation.undoing else workflow.overdue(operation)
+        workflow, late = self._workflows[operation.workflow], self._clock.now() > operation.deadline
         if operation.undoing:
-            return await workflow.undo(account, operation)
+            undone = await workflow.undo(account, operation)  # late or not: nobody may have had the time before
+            if undone and late:
+                raise _LEFT_BEHIND
+            return undone
+        if late:
+            raise workflow.overdue(operation)
         return await workflow.steps[operation.step](account, operation)
 
     async def _advance(self, account: Account, hold: Hold, outcome: Outcome | None, *, last: bool) -> bool:
@@ -263,7 +266,8 @@ class Engine:
         """So that the poison queue's function can close the operation with it; a better cause is kept."""
         broke = ErrorResponse.of(ServiceError(f"A step broke ({type(bug).__name__}); the log says where."))
         with suppress(CancelRequested, ChangedMeanwhile):
-            await hold.commit(hold.operation.retrying(hold.operation.cause or broke, self._clock.now()))
+            cause = hold.operation.cause or broke
+            await hold.commit(hold.operation.retrying(cause, self._clock.now()).but(cause=cause))
 
     async def _wake(self, account: Account, operation: Operation, delay: timedelta = timedelta(0)) -> None:
         try:

@@ -275,13 +275,15 @@ class Services:
         return changes, operation
 
     async def _cancellation(self, account: Account, operation_id: str) -> list[Change]:
+        """The operation that was changing the service ends with it, and so does the deployment that it began, if any."""
         under_way = await found(self._store, account, Operation, operation_id)
-        pending = await found(self._store, account, Deployment, str(under_way.document.checkpoint["deploymentId"]))
         now = self._clock.now()
-        return [
-            Replace(under_way, under_way.document.cancelled(now)),
-            Replace(pending, pending.document.cancelled(now)),
-        ]
+        changes: list[Change] = [Replace(under_way, under_way.document.cancelled(now))]
+        deployment_id = under_way.document.checkpoint.get("deploymentId")
+        if isinstance(deployment_id, str):
+            pending = await found(self._store, account, Deployment, deployment_id)
+            changes.append(Replace(pending, pending.document.cancelled(now)))
+        return changes
 
     async def _withdraw_again(self, account: Account, service_id: str) -> None:
         """A delete that was accepted while compute was away: its repetition answers only when calls have ended."""

@@ -48,9 +48,9 @@ class Surveys:
         seen = await compute.survey(account, specs, [service.id for service in services])
         for service_id in seen.orphans:
             await self._remove_orphan(account, compute, service_id)
-        by_id = {service.id: service for service in services}
-        for service_id, observed in seen.services.items():
-            await self._follow(account, by_id[service_id], observed)
+        for service in services:
+            if service.operation_id is None and service.id in seen.services:
+                await self._follow(account, service, seen.services[service.id])
 
     async def _settled_spec(self, account: Account, service: Service) -> ServiceSpec | None:
         """What ought to be there of a service that nobody is changing."""

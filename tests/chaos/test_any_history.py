@@ -8,7 +8,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from shared.domain.computing import Observed, Survey
 from shared.domain.documents import Document
+from shared.domain.operations import ErrorResponse
 from shared.domain.services import Service
 from tests.chaos.disturbance import Fault
 from tests.chaos.worlds import ChaosWorld
@@ -19,6 +21,8 @@ MOST_ASKED = 6
 faults = st.dictionaries(st.integers(1, 40), st.sampled_from(Fault), max_size=2)
 skews = st.sampled_from([timedelta(0), timedelta(seconds=30), timedelta(seconds=-30)])
 anybody = st.integers(0, 100)
+MISSING, UP = Observed(missing=("Ingress",)), Observed(ready=True)
+DOWN = Observed(error=ErrorResponse(code="Down", message="nothing is ready", status_code=503))
 
 
 class AnyHistory(RuleBasedStateMachine):
@@ -133,6 +137,17 @@ class AnyHistory(RuleBasedStateMachine):
     def publishes(self, given):
         self._at_risk(given)
         self.runner.run(self.world.publish())
+
+    @rule(given=faults, which=anybody, observed=st.sampled_from([MISSING, DOWN, UP]))
+    def surveys(self, given, which, observed):
+        async def survey() -> None:
+            service = await self._one_of(Service, which)
+            if service is not None:
+                self.world.compute.seen = Survey({service.id: observed}, orphans=(service.id,))
+                await self.world.survey()
+
+        self._at_risk(given)
+        self.runner.run(survey())
 
     def teardown(self) -> None:
         async def settle() -> None:

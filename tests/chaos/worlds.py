@@ -7,6 +7,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
+from shared.domain.computing import Survey
 from shared.domain.documents import Document
 from shared.domain.errors import Conflict, NotFound, PreconditionFailed, ServiceError
 from shared.domain.images import Image, ImageRequest, ImageType
@@ -144,6 +145,13 @@ class ChaosWorld(World):
         """What the timer does."""
         with suppress(Killed, ServiceError):
             await self.worker().sweep(ACCOUNT)
+
+    async def survey(self) -> None:
+        """What another timer does, with what compute shows now."""
+        self.worker()
+        with suppress(Killed, ServiceError):
+            await self.surveys.survey(ACCOUNT)
+        self.compute.seen = Survey()
 
     async def publish(self) -> None:
         """What the outbox's wake-ups do."""

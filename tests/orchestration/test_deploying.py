@@ -206,3 +206,21 @@ async def test_keys_outlive_updates():
     await world.services.update(ACCOUNT, service_id, ServiceUpdateRequest())
     await world.settle()
     assert await world.services.keys(ACCOUNT, service_id) == before
+
+
+async def test_what_was_begun_is_taken_back_even_when_nobody_was_there_in_time():
+    world = World()
+    image_id = await world.built()
+    world.compute.otherwise = Rollout(waiting_for="1 replica")
+    operation = await world.creating(image_id)
+    await world.deliver_next()
+    await world.operations.cancel(ACCOUNT, operation.id)
+    world.compute.away = True
+    await world.engine.run(ACCOUNT, operation.id)
+    assert (await world.operation(operation)).undoing
+    world.compute.away = False
+    world.clock.advance(timedelta(hours=3))
+    await world.engine.sweep(ACCOUNT)
+    await world.settle()
+    assert (await world.operation(operation)).state is State.CANCELLED
+    assert not world.compute.specs

@@ -34,6 +34,18 @@ async def test_what_was_deleted_by_hand_is_put_back_by_an_operation():
     assert operation.checkpoint["missing"] == ["Ingress"]
 
 
+async def test_a_service_may_be_deleted_while_it_is_put_back():
+    world = World()
+    service_id = await a_service(world)
+    world.compute.seen = Survey({service_id: Observed(missing=("Ingress",))})
+    await world.surveys.survey(ACCOUNT)
+    restoring = (await service(world, service_id)).operation_id
+    assert await world.services.delete(ACCOUNT, service_id)
+    await world.settle()
+    assert (await world.operations.get(ACCOUNT, restoring)).state is State.CANCELLED
+    assert service_id in world.compute.removed
+
+
 async def test_the_state_follows_what_is_seen_both_ways():
     world = World()
     service_id = await a_service(world)
