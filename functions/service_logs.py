@@ -48,11 +48,7 @@ class LogParameters(Filters):
 
     def query(self, now: datetime) -> LogQuery:
         """What is asked for."""
-        since = self.since
-        moment = (
-            (now - timedelta(seconds=int(since)) if since.isdigit() else datetime.fromisoformat(since)) if since else None
-        )
-        return LogQuery(int(self.tail or DEFAULT_TAIL), moment.astimezone(UTC) if moment else None, self.replica)
+        return LogQuery(int(self.tail or DEFAULT_TAIL), _moment(self.since, now) if self.since else None, self.replica)
 
 
 @endpoint(blueprint, "GET", "services/{id}/logs", filters=LogParameters, answers={200: None})

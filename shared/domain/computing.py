@@ -16,7 +16,8 @@ from shared.domain.wire import Json
 
 @dataclass(frozen=True)
 class CollectionTargets:
-    """Where a service's collected data and telemetry go: connection strings, empty for what is off."""
+    """Where collected data and telemetry go: connection strings, empty where the settings give none. What of it a service
+    uses, its own settings say."""
 
     storage: str = field(default="", repr=False)
     event_hub: str = field(default="", repr=False)

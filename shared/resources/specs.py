@@ -4,7 +4,7 @@ from shared.domain.accounts import Account
 from shared.domain.computing import CollectionTargets, ServiceSpec
 from shared.domain.images import Image
 from shared.domain.ports import Store
-from shared.domain.service_settings import ModelDataCollection, ServiceSettings
+from shared.domain.service_settings import ServiceSettings
 from shared.domain.services import KeyGenerations, Service
 from shared.resources.found import found
 from shared.resources.keys import KeyRing
@@ -38,13 +38,5 @@ class Specs:
             image_digest=image.image_digest or "",
             settings=settings,
             keys=self._key_ring.keys(account, generations.document),
-            targets=self._wanted(settings),
-        )
-
-    def _wanted(self, settings: ServiceSettings) -> CollectionTargets:
-        collection = settings.data_collection or ModelDataCollection()
-        return CollectionTargets(
-            storage=self._targets.storage if collection.storage_enabled else "",
-            event_hub=self._targets.event_hub if collection.event_hub_enabled else "",
-            app_insights=self._targets.app_insights if settings.app_insights_enabled else "",
+            targets=self._targets,
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from shared.domain.accounts import Account
 from shared.domain.compute_resources import ComputeResourceRecord, compute_resource_id
-from shared.domain.computing import Compute, Computes, Observed, ServiceSpec
+from shared.domain.computing import Compute, Computes, Observed
 from shared.domain.documents import Insert, Replace, Stored
 from shared.domain.errors import PreconditionFailed, ServiceError
 from shared.domain.ids import new_id
@@ -44,17 +44,14 @@ class Surveys:
             return
         on = {"computeName": record.name.lower()}
         services = [service async for service in every(self._store, account, Service, on)]
-        specs = [spec for service in services if (spec := await self._settled_spec(account, service))]
+        settled = [service for service in services if service.operation_id is None]  # nobody is changing them
+        specs = [spec for service in settled if (spec := await self._specs.running(account, service))]
         seen = await compute.survey(account, specs, [service.id for service in services])
         for service_id in seen.orphans:
             await self._remove_orphan(account, compute, service_id)
-        for service in services:
-            if service.operation_id is None and service.id in seen.services:
+        for service in settled:
+            if service.id in seen.services:
                 await self._follow(account, service, seen.services[service.id])
-
-    async def _settled_spec(self, account: Account, service: Service) -> ServiceSpec | None:
-        """What ought to be there of a service that nobody is changing."""
-        return await self._specs.running(account, service) if service.operation_id is None else None
 
     async def _remove_orphan(self, account: Account, compute: Compute, service_id: str) -> None:
         """The records were read before compute was asked: one that is there now is no orphan."""

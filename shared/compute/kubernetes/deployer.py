@@ -70,7 +70,6 @@ class KubernetesCompute:
         if worked is not None:
             await self.ensure_deployment(worked)
         else:
-            await self.ensure_withdrawn(service_id)
             await self.ensure_removed(service_id)
 
     async def ensure_keys(self, service_id: str, keys: AuthKeys) -> None:

@@ -1,12 +1,12 @@
 """Keys in the cluster: a Secret that the pods of a service have mounted as files."""
 
 import asyncio
-import base64
 import hashlib
 
 from shared.compute.kubernetes.api import KubernetesApi
 from shared.compute.kubernetes.kinds import POD, SECRET, Object
 from shared.compute.kubernetes.names import object_name, selector
+from shared.compute.kubernetes.objects.secret import key_entries
 from shared.domain.errors import Unavailable
 from shared.domain.services import AuthKeys
 
@@ -24,7 +24,7 @@ async def ensure_keys(api: KubernetesApi, service_id: str, keys: AuthKeys) -> No
     if secret is None:
         raise Unavailable("The cluster has lost the Secret with this service's keys; it is put back within minutes.")
     data = secret.get("data") or {}
-    wanted = {"primary": _encoded(keys.primary_key), "secondary": _encoded(keys.secondary_key)}
+    wanted = key_entries(keys)
     if wanted.items() <= data.items():
         return
     await api.apply(_with_data(secret, {**data, **wanted}))
@@ -37,7 +37,3 @@ def _with_data(secret: Object, data: dict[str, str]) -> Object:
     """The Secret as this app says it; what the API server adds is not ours to say."""
     metadata = {name: secret["metadata"][name] for name in ("name", "namespace", "labels") if name in secret["metadata"]}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": secret.get("type", "Opaque"), "data": data}
-
-
-def _encoded(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()

@@ -8,6 +8,7 @@ from shared.compute.kubernetes.objects.metadata import new
 from shared.domain.compute_resources import ClusterSettings
 from shared.domain.computing import ServiceSpec
 from shared.domain.service_settings import ModelDataCollection
+from shared.domain.services import AuthKeys
 
 KEYS = ("primary", "secondary")
 """The entries that hold the keys, each a file of the pods."""
@@ -18,10 +19,17 @@ def secret(spec: ServiceSpec, cluster: ClusterSettings) -> Object:
 
     `data`, not `stringData`: the API server never returns the latter, so nobody could own its fields.
     """
-    entries = {"primary": spec.keys.primary_key, "secondary": spec.keys.secondary_key}
-    entries |= {entry: value for entry, (_, value) in targets(spec).items()}
-    data = {entry: base64.b64encode(value.encode()).decode() for entry, value in entries.items()}
-    return new(SECRET, spec, cluster, type="Opaque", data=data)
+    used = {entry: _encoded(value) for entry, (_, value) in targets(spec).items()}
+    return new(SECRET, spec, cluster, type="Opaque", data=key_entries(spec.keys) | used)
+
+
+def key_entries(keys: AuthKeys) -> dict[str, str]:
+    """The keys, as the Secret's `data` holds them."""
+    return dict(zip(KEYS, map(_encoded, (keys.primary_key, keys.secondary_key)), strict=True))
+
+
+def _encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 def targets(spec: ServiceSpec) -> dict[str, tuple[str, str]]:
