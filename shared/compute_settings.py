@@ -36,11 +36,16 @@ def read_compute_settings(environment: Mapping[str, str]) -> ComputeSettings:
         local=_local(environment),
         kubeconfigs={name: text for name, text in environment.items() if name.startswith(KUBECONFIG_SETTINGS)},
         key_vault=_key_vault(environment),
-        targets=CollectionTargets(
-            storage=environment.get("SLIPWAY_COLLECTION_STORAGE", ""),
-            event_hub=environment.get("SLIPWAY_COLLECTION_EVENT_HUB", ""),
-            app_insights=environment.get("SLIPWAY_APP_INSIGHTS", ""),
-        ),
+        targets=collection_targets(environment),
+    )
+
+
+def collection_targets(environment: Mapping[str, str]) -> CollectionTargets:
+    """Where services' collected data and telemetry go."""
+    return CollectionTargets(
+        storage=environment.get("SLIPWAY_COLLECTION_STORAGE", ""),
+        event_hub=environment.get("SLIPWAY_COLLECTION_EVENT_HUB", ""),
+        app_insights=environment.get("SLIPWAY_APP_INSIGHTS", ""),
     )
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from local.compute.contents import Content
 from local.compute.state import Deployment
-from shared.domain.service_settings import ModelDataCollection
+from shared.compute.environment import service_environment, used_targets
+from shared.compute_settings import collection_targets
 from shared.images.image_config import CONDA
 
 ADDRESS = "127.0.0.1"
@@ -40,33 +41,5 @@ def environment(deployment: Deployment, content: Content, app: Path, *, port: in
     }
     image.pop("PYTHONDONTWRITEBYTECODE", None)
     given = deployment.settings.environment_variables or {}
-    return image | here | server | given | _service(deployment) | _collection(deployment)
-
-
-def _service(deployment: Deployment) -> dict[str, str]:
-    return {
-        "SERVICE_NAME": deployment.service_name,
-        "SERVICE_PATH_PREFIX": f"api/v1/service/{deployment.service_name}",
-        "SERVICE_VERSION": deployment.image_location.rpartition(":")[2],
-    }
-
-
-def _collection(deployment: Deployment) -> dict[str, str]:
-    """What is collected of the service, and where it goes, which the node's own environment says."""
-    settings = deployment.settings
-    collection = settings.data_collection or ModelDataCollection()
-    told: dict[str, str] = {}
-    for enabled, flag, target, setting in (
-        (settings.app_insights_enabled, "AML_APP_INSIGHTS_ENABLED", "AML_APP_INSIGHTS_KEY", "SLIPWAY_APP_INSIGHTS"),
-        (collection.storage_enabled, "AML_MODEL_DC_STORAGE_ENABLED", "AML_MODEL_DC_STORAGE", "SLIPWAY_COLLECTION_STORAGE"),
-        (
-            collection.event_hub_enabled,
-            "AML_MODEL_DC_EVENT_HUB_ENABLED",
-            "AML_MODEL_DC_EVENT_HUB",
-            "SLIPWAY_COLLECTION_EVENT_HUB",
-        ),
-    ):
-        told[flag] = "true" if enabled else "false"
-        if enabled and os.environ.get(setting):
-            told[target] = os.environ[setting]
-    return told
+    told = service_environment(deployment.service_name, deployment.image_location, deployment.settings)
+    return image | here | server | given | told | used_targets(deployment.settings, collection_targets(os.environ))

@@ -6,6 +6,7 @@ Source: Kubernetes' recommended labels and its syntax of label values; client-fa
 import hashlib
 import re
 
+from shared.compute.environment import image_version
 from shared.domain.accounts import Account
 from shared.domain.computing import ServiceSpec
 
@@ -45,7 +46,7 @@ def labels(spec: ServiceSpec) -> dict[str, str]:
     return {
         "app.kubernetes.io/name": spec.service_name,
         "app.kubernetes.io/instance": object_name(spec.service_id),
-        "app.kubernetes.io/version": _label_value(version(spec)),
+        "app.kubernetes.io/version": _label_value(image_version(spec.image_location)),
         "app.kubernetes.io/component": "scoring",
         "app.kubernetes.io/part-of": "slipway",
         MANAGED_BY: MANAGER,
@@ -54,11 +55,6 @@ def labels(spec: ServiceSpec) -> dict[str, str]:
         SERVICE_NAME: spec.service_name,
         ACCOUNT: account_label(spec.account),
     }
-
-
-def version(spec: ServiceSpec) -> str:
-    """The tag of the service's image (client-facts.md, 27)."""
-    return spec.image_location.rpartition("/")[2].partition(":")[2]
 
 
 def _label_value(text: str) -> str:

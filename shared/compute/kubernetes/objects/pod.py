@@ -5,12 +5,13 @@ Sources: Kubernetes' Pod Security Standards and pod lifecycle; client-facts.md, 
 
 from typing import Any
 
+from shared.compute.environment import image_version, service_environment
 from shared.compute.kubernetes.kinds import Object
-from shared.compute.kubernetes.names import labels, object_name, pod_labels, version
+from shared.compute.kubernetes.names import labels, object_name, pod_labels
 from shared.compute.kubernetes.objects.secret import KEYS, targets, targets_digest
 from shared.domain.compute_resources import ClusterSettings
 from shared.domain.computing import ServiceSpec
-from shared.domain.service_settings import ContainerResourceReservation, ModelDataCollection
+from shared.domain.service_settings import ContainerResourceReservation
 
 CONTAINER = "scoring"
 PORT = 5001
@@ -101,7 +102,7 @@ def _container(spec: ServiceSpec, cluster: ClusterSettings) -> Object:
 
 def image(spec: ServiceSpec, cluster: ClusterSettings) -> str:
     """The image by digest, from the registry that the cluster pulls from."""
-    name = spec.image_location.removesuffix(f":{version(spec)}")
+    name = spec.image_location.removesuffix(f":{image_version(spec.image_location)}")
     registry, _, repository = name.partition("/")
     host = cluster.registry.host if cluster.registry else registry
     return f"{host}/{repository}@{spec.image_digest}"
@@ -109,29 +110,19 @@ def image(spec: ServiceSpec, cluster: ClusterSettings) -> str:
 
 def _environment(spec: ServiceSpec) -> list[Object]:
     settings = spec.settings.settled()
-    collection = settings.data_collection or ModelDataCollection()
     plain: dict[str, Any] = {
         **(settings.environment_variables or {}),
         "SLIPWAY_MAX_CONCURRENCY": settings.max_concurrent_requests_per_container,
         "SLIPWAY_KEYS": _KEYS,
         "SLIPWAY_WORKING_DIRECTORY": _WORK,
         "HOME": "/tmp",  # noqa: S108  libraries keep caches at home, and nothing else is writable
-        "SERVICE_NAME": spec.service_name,
-        "SERVICE_PATH_PREFIX": f"api/v1/service/{spec.service_name}",
-        "SERVICE_VERSION": version(spec),
-        "AML_APP_INSIGHTS_ENABLED": _flag(settings.app_insights_enabled),
-        "AML_MODEL_DC_STORAGE_ENABLED": _flag(collection.storage_enabled),
-        "AML_MODEL_DC_EVENT_HUB_ENABLED": _flag(collection.event_hub_enabled),
+        **service_environment(spec.service_name, spec.image_location, settings),
     }
     secret = object_name(spec.service_id)
     return [{"name": name, "value": str(value)} for name, value in plain.items()] + [
         {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": entry}}}
         for entry, (variable, _) in targets(spec).items()
     ]
-
-
-def _flag(value: bool | None) -> str:
-    return "true" if value else "false"
 
 
 def _resources(reservation: ContainerResourceReservation) -> Object:

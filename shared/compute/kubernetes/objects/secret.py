@@ -3,13 +3,14 @@
 import base64
 import hashlib
 
+from shared.compute.environment import APP_INSIGHTS, EVENT_HUB, STORAGE, used_targets
 from shared.compute.kubernetes.kinds import SECRET, Object
 from shared.compute.kubernetes.objects.metadata import new
 from shared.domain.compute_resources import ClusterSettings
 from shared.domain.computing import ServiceSpec
-from shared.domain.service_settings import ModelDataCollection
 from shared.domain.services import AuthKeys
 
+_ENTRIES = {"storage": STORAGE, "event-hub": EVENT_HUB, "app-insights": APP_INSIGHTS}
 KEYS = ("primary", "secondary")
 """The entries that hold the keys, each a file of the pods."""
 
@@ -34,14 +35,8 @@ def _encoded(text: str) -> str:
 
 def targets(spec: ServiceSpec) -> dict[str, tuple[str, str]]:
     """Each target that is on and given: the Secret's entry, the environment variable that gets it, and its value."""
-    settings = spec.settings
-    collection = settings.data_collection or ModelDataCollection()
-    possible = {
-        "storage": (collection.storage_enabled, "AML_MODEL_DC_STORAGE", spec.targets.storage),
-        "event-hub": (collection.event_hub_enabled, "AML_MODEL_DC_EVENT_HUB", spec.targets.event_hub),
-        "app-insights": (settings.app_insights_enabled, "AML_APP_INSIGHTS_KEY", spec.targets.app_insights),
-    }
-    return {entry: (variable, value) for entry, (enabled, variable, value) in possible.items() if enabled and value}
+    used = used_targets(spec.settings, spec.targets)
+    return {entry: (variable, used[variable]) for entry, variable in _ENTRIES.items() if variable in used}
 
 
 def targets_digest(spec: ServiceSpec) -> str:
