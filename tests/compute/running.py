@@ -133,6 +133,13 @@ class Service:
         authorization = {"Authorization": f"Bearer {key}"}
         return await self.cluster.http.post(f"{self.address}/score", headers=authorization | (headers or {}), json=asked)
 
+    async def under_way(self, **asked: Any) -> asyncio.Task[httpx.Response]:
+        """Score, and return once a replica is at work on it."""
+        told = self.cluster.state.with_name(f"at-work-{uuid4()}")
+        call = asyncio.create_task(self.call(**asked, tells=str(told)))
+        await until(told.exists)
+        return call
+
     async def score(self, **asked: Any) -> dict[str, Any]:
         """What the driver tells."""
         answer = await self.call(**asked)

@@ -1,7 +1,7 @@
 """The entry point of the images that the tests make: a scoring server by its contract (client-facts.md, 28), and no more.
 
 The one folder decides how it behaves: `answer` is what it answers, `fails` what its init fails with, `slow` for how many
-seconds it starts. A request may ask it to sleep, or to die.
+seconds it starts. A request may ask it to tell by a file that work on it began, to sleep, or to die.
 """
 
 import json
@@ -40,6 +40,8 @@ class Handler(BaseHTTPRequestHandler):
         try:
             if "die" in asked:
                 os._exit(asked["die"])
+            if "tells" in asked:
+                Path(asked["tells"]).touch()
             time.sleep(asked.get("sleep", 0))
             (APP / "written").write_text("the one folder is writable")
         finally:

@@ -145,13 +145,17 @@ async def test_a_caller_that_goes_away_frees_its_place(start: Start, image: Make
     async with start(replace(QUICK, waiting_per_replica=1)) as cluster:
         service = cluster.service()
         await service.deploy(image(), counted(1, slots=1))
-        gone = [asyncio.create_task(service.call(sleep=5)) for _ in range(2)]
-        await asyncio.sleep(0.1)  # they are on their way
-        for call in gone:
+        at_work = await service.under_way(sleep=9)
+        others = [asyncio.create_task(service.call(sleep=9)) for _ in range(2)]
+        (sent_away,), (waiting,) = await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
+        assert sent_away.result().status_code == 503, "one is at work, and one has the place to wait"
+        for call in (at_work, waiting):
             call.cancel()
-        await asyncio.gather(*gone, return_exceptions=True)
-        await asyncio.sleep(0.1)  # their connections close
-        assert (await service.call()).status_code == 200
+        await asyncio.wait([at_work, waiting])
+        async with asyncio.timeout(5):  # their connections close
+            while (answer := await service.call()).status_code == 503:
+                pass
+        assert answer.status_code == 200
 
 
 async def test_the_least_busy_replica_has_the_next_request(cluster: Cluster, image: MakeImage) -> None:

@@ -78,8 +78,7 @@ async def test_a_restarted_node_still_knows_what_failed(start: Start, image: Mak
 async def test_a_withdrawn_service_takes_no_calls_and_those_under_way_finish(cluster: Cluster, image: MakeImage) -> None:
     service = cluster.service()
     spec = await service.deploy(image())
-    under_way = asyncio.create_task(service.call(sleep=0.5))
-    await asyncio.sleep(0.1)  # the request is on its way
+    under_way = await service.under_way(sleep=0.5)
     for _ in range(2):
         await cluster.compute.ensure_withdrawn(service.id)
         assert (await service.call()).status_code == 404
@@ -127,8 +126,7 @@ async def test_nothing_of_a_removed_service_is_left(cluster: Cluster, image: Mak
 async def test_two_removals_at_once_both_wait_for_the_end(cluster: Cluster, image: MakeImage) -> None:
     service = cluster.service()
     await service.deploy(image())
-    under_way = asyncio.create_task(service.call(sleep=0.5))
-    await asyncio.sleep(0.1)  # the request is on its way
+    under_way = await service.under_way(sleep=0.5)
 
     async def remove() -> bool:
         await cluster.compute.ensure_removed(service.id)

@@ -1,6 +1,7 @@
 """Updates of a service: what works goes on working until its successor does."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -42,11 +43,10 @@ async def test_the_replicas_of_the_old_deployment_stop_once_their_requests_have_
 ) -> None:
     service = cluster.service()
     old = await service.deploy(image(answer="one"))
-    under_way = asyncio.create_task(service.score(sleep=1.0))
-    await asyncio.sleep(0.1)  # the request is on its way
+    under_way = await service.under_way(sleep=1.0)
     await service.deploy(image(2, answer="two"))
     assert cluster.files(f"replicas/{old.deployment_id}-*")
-    assert (await under_way)["answer"] == "one"
+    assert (await under_way).json()["answer"] == "one"
     await until(lambda: not cluster.files(f"replicas/{old.deployment_id}-*"))
 
 
@@ -171,8 +171,9 @@ async def test_a_live_replica_that_cannot_start_is_tried_again_ever_more_rarely(
     (log,) = cluster.files("logs/*/*.log")
     program.rename(program.with_name("away"))
     assert (await service.call(die=3)).status_code == 502
-    await asyncio.sleep(1.5)
-    assert 2 <= log.read_text().count("can't find '__main__' module") <= 6
+    began = time.monotonic()
+    await until(lambda: log.read_text().count("can't find '__main__' module") >= 4)
+    assert time.monotonic() - began >= 0.1 + 0.2 + 0.4, "three pauses, each twice the one before"
     program.with_name("away").rename(program)
     statuses = [(await service.call()).status_code]
     while statuses[-1] != 200:
