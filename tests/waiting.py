@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
     """Return when the condition holds; raises TimeoutError when it does not in time."""
     async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110  # what happens elsewhere sets no event here

@@ -87,6 +87,15 @@ def count(teller: Teller, name: str, destination: str = "") -> int:
     return int(lines[f"slipway_{name}_total{labels}"])
 
 
+async def at_work(teller: Teller, destination: str = "storage") -> None:
+    """Wait until its process has started and told, or lost, what it was first given: only then has its end a known bound."""
+
+    async def is_at_work() -> bool:
+        return count(teller, "told", destination) + count(teller, "lost", destination) > 0
+
+    await until(is_at_work)
+
+
 class Between:
     """A way to storage that is not to be relied on: a port of loopback that leads to its own.
 

@@ -17,7 +17,7 @@ import pytest
 from runtime.slipway_server.http.messages import CURRENT
 from runtime.slipway_server.telling.teller import Teller
 from tests.runtime.replicas import RUNTIME, free_port
-from tests.runtime.telling import answered, app, count, request
+from tests.runtime.telling import answered, app, at_work, count, request
 from tests.waiting import until
 
 KEY = "0af76519-16cd-43dd-8448-eb211c80319c"
@@ -150,7 +150,7 @@ async def test_log_lines_and_exceptions_are_reported_under_their_request(teller:
 
 async def test_http_requests_of_the_driver_are_dependencies(endpoint: Endpoint, tmp_path: Path) -> None:
     program = f"""
-import asyncio, os, sys, urllib.error, urllib.request
+import asyncio, os, sys, time, urllib.error, urllib.request
 from pathlib import Path
 sys.path.insert(0, {str(RUNTIME)!r})
 from slipway_server.http.messages import CURRENT, Headers, Request
@@ -164,10 +164,13 @@ try:
     urllib.request.urlopen("http://127.0.0.1:{free_port()}/away")
 except urllib.error.URLError:
     pass
+while 'slipway_told_total{{destination="app_insights"}} 2' not in teller.metrics():
+    time.sleep(0.05)
 asyncio.run(teller.close())
 """
     environment = {**settings(endpoint.connection_string), "NO_PROXY": "*"}
-    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", program], env=environment, cwd=tmp_path, check=True)
+    command = [sys.executable, "-c", program]
+    await asyncio.to_thread(subprocess.run, command, env=environment, cwd=tmp_path, check=True, timeout=60)
     seen, away = sorted(
         endpoint.of("RemoteDependencyData"), key=lambda envelope: envelope["data"]["baseData"]["resultCode"]
     )[::-1]
@@ -197,13 +200,20 @@ async def test_what_the_endpoint_did_not_take_is_sent_again(teller: Teller, endp
     assert count(teller, "lost", "app_insights") == 0
 
 
-async def test_an_endpoint_that_is_away_costs_no_answer_and_what_is_lost_is_counted(tmp_path: Path) -> None:
+async def test_an_endpoint_that_is_away_costs_no_answer_and_what_is_lost_is_counted(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     away = f"InstrumentationKey={KEY};IngestionEndpoint=http://127.0.0.1:{free_port()}"
     teller = Teller(settings(away), app(tmp_path / "app"))
     began = time.perf_counter()
     for number in range(1000):
         answered(teller, 1, 2, id=str(number))
     assert time.perf_counter() - began < 1
+
+    async def said() -> bool:
+        return "app_insights does not answer" in capfd.readouterr().out
+
+    await until(said)
     await teller.close()
     assert count(teller, "lost", "app_insights") + count(teller, "dropped") == 1000
 
@@ -211,6 +221,7 @@ async def test_an_endpoint_that_is_away_costs_no_answer_and_what_is_lost_is_coun
 async def test_what_is_no_key_is_said_without_saying_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     teller = Teller(settings("not-a-key"), app(tmp_path / "app"))
     answered(teller, 1, 2)
+    await at_work(teller, "app_insights")
     await teller.close()
     said = capfd.readouterr().out
     assert "app_insights was not told" in said

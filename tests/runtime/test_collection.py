@@ -9,13 +9,13 @@ import pytest
 from azure.storage.blob import BlobServiceClient
 
 from local.azurite.server import Azurite
-from runtime.slipway_server.telling.records import Scored
+from runtime.slipway_server.telling.records import Collected, Scored
 from runtime.slipway_server.telling.settings import TellingSettings
 from runtime.slipway_server.telling.sinks.places import Places
 from runtime.slipway_server.telling.sinks.storage import CollectedBlobs
 from runtime.slipway_server.telling.teller import Teller
 from tests.runtime.replicas import free_port
-from tests.runtime.telling import MAP, Between, Kept, answered, app, count
+from tests.runtime.telling import MAP, Between, Kept, answered, app, at_work, count
 from tests.waiting import until
 
 NOON = 1_504_267_200.25  # 1 September 2017, 12:00 UTC
@@ -106,7 +106,8 @@ async def test_a_share_of_the_requests_is_collected_whole(replica: Replica, kept
     for number in range(200):
         answered(teller, [number], [number], id=f"r{number}", at=NOON)
     answered(teller, [-1], [-1], id="r0", at=NOON)
-    await teller.close()
+    teller.collected(Collected(NOON, "", "", "", "", "iris", "", "", "last", ["a"], [[1]]))  # of no request, so always
+    await kept.until("sub/group/account/sampled/0b5c-iris-3/last", 1)
     ids = [[row["$RequestId"] for row in kept.all_rows(f"sub/group/account/sampled/0b5c-iris-3/{identifier}")]
            for identifier in ("inputs", "predictions")]  # fmt: skip
     assert ids[0] == ids[1]
@@ -155,6 +156,7 @@ async def test_replicas_that_write_one_file_together_lose_nothing_and_double_not
         for place, teller in enumerate(tellers):
             answered(teller, [number], number, id=f"{place}-{number}", at=NOON)
         await asyncio.sleep(0.01)
+    await asyncio.gather(*(at_work(teller) for teller in tellers))
     await asyncio.gather(*(teller.close() for teller in tellers))
     for identifier in ("inputs", "predictions"):
         start = f"sub/group/account/together/0b5c-iris-3/{identifier}"
@@ -230,8 +232,10 @@ async def test_what_does_not_fit_is_dropped_and_counted(replica: Replica) -> Non
 
 
 async def test_what_was_taken_is_kept_before_the_end(replica: Replica, kept: Kept) -> None:
-    teller = replica("end", SLIPWAY_COLLECTION_SECONDS="60")
-    for number in range(50):
+    teller = replica("end", SLIPWAY_COLLECTION_SECONDS="2")
+    answered(teller, [0], 0, id="r0", at=NOON)
+    await at_work(teller)
+    for number in range(1, 50):
         answered(teller, [number], number, id=f"r{number}", at=NOON)
     began = time.perf_counter()
     await teller.close()
@@ -244,6 +248,7 @@ async def test_what_is_no_connection_string_is_said_without_saying_it(
 ) -> None:
     teller = replica("nonsense", AML_MODEL_DC_STORAGE="AccountKey=c2VjcmV0")
     answered(teller, [1], 1)
+    await at_work(teller)
     await teller.close()
     said = capfd.readouterr().out
     assert "storage was not told" in said
