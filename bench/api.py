@@ -20,7 +20,7 @@ from bench.reporting.measures import at_least, at_most, milliseconds, noted
 from local.azurite.server import free_ports
 from local.home import Home
 from local.stack import SUBSCRIPTION, Running, running_stack
-from shared.bootstrap import SystemClock
+from shared.clock import SystemClock
 from shared.domain.accounts import Account
 from shared.domain.documents import Insert
 from shared.domain.ids import created_at, new_id

@@ -20,6 +20,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,9 +32,10 @@ import httpx
 
 from bench.reporting.measures import at_most, noted
 from local.azurite.server import Azurite, AzuriteAddress
+from local.machine import this_platform
 from local.upload import Uploads
-from shared.bootstrap import SystemClock
 from shared.building import made_builder, made_registries
+from shared.clock import SystemClock
 from shared.domain.accounts import Account
 from shared.domain.building import DependencyLayers, ImageBuilder, ImageSource
 from shared.domain.ids import new_id
@@ -122,19 +124,21 @@ class Slipway:
             "SLIPWAY_REGISTRY": f"{self.place.host}/{self.prefix}",
             "SLIPWAY_BASE_IMAGE_PYTHON": f"{self.place.host}/base/python:1",
             "SLIPWAY_SCRATCH": str(self.scratch),
+            "SLIPWAY_TARGET_PLATFORM": this_platform(),
             "SLIPWAY_FETCH_ALLOW": ",".join((f"127.0.0.1:{storage.blob}", *self.allow)),
         }
         self.blobs = BlobAccount(StorageConnection.from_settings({"AzureWebJobsStorage": storage.connection_string}))
         self.uploads = Uploads(storage.connection_string, storage.blob_endpoint)
         settings = read_image_settings(environment)
-        self.registries = made_registries(settings)
+        self._opened = AsyncExitStack()
+        self.registries = made_registries(settings, self._opened)
         self.builder: ImageBuilder = made_builder(
-            settings, self.registries, self.blobs, CLOCK, deadline=timedelta(minutes=30)
+            settings, self.registries, self.blobs, CLOCK, deadline=timedelta(minutes=30), opened=self._opened
         )
 
     async def close(self) -> None:
         """Close its connections."""
-        await self.registries.close()
+        await self._opened.aclose()
         await self.blobs.close()
 
     async def source(self, model_url: str, driver: bytes, requirements: bytes = REQUIREMENTS) -> ImageSource:

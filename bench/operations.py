@@ -24,7 +24,7 @@ from bench.reporting.measures import at_least, at_most, noted
 from local.azurite.server import Azurite, free_ports
 from local.home import Home
 from local.stack import SUBSCRIPTION, Running, running_stack
-from shared.bootstrap import SystemClock
+from shared.clock import SystemClock
 from shared.domain.accounts import Account
 from shared.domain.documents import Change, Document, Insert, Stored
 from shared.domain.errors import ServiceError

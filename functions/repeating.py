@@ -37,12 +37,13 @@ def repeatable(request: func.HttpRequest, now: datetime) -> Repeatable | None:
     sent = _moment(first_sent)
     if not now - KEPT <= sent <= now + _AHEAD:
         raise PreconditionFailed(
-            f"{FIRST_SENT}: got '{first_sent}'; requests are remembered for 24 hours: send it anew, under a new id.",
+            f"{FIRST_SENT}: got '{first_sent}'; accepts a time of the last 24 hours, for which requests are remembered: "
+            "send it anew, under a new id.",
             code=_EXPIRED,
         )
     url = urlsplit(request.url)  # but for the host: a service has several names
     asked = hashlib.sha256(f"{request.method} {url.path}?{url.query}\n".encode() + request.get_body()).hexdigest()
-    return Repeatable(f"http:{client}:{identifier}", asked)
+    return Repeatable(f"http:{client} {identifier}", asked, KEPT + _AHEAD)
 
 
 def result_header(request: func.HttpRequest, status: int, code: str | None) -> Mapping[str, str]:

@@ -27,16 +27,20 @@ def _tail(text: str) -> str:
 
 def _since(text: str) -> str:
     try:
-        sound = text.isascii() and ((text.isdigit() and len(text) < 10) or datetime.fromisoformat(text).tzinfo is not None)
-    except ValueError:
-        sound = False
-    if not sound:
-        raise ValueError("accepts a number of seconds, or a time with its zone such as 2026-01-31T12:00:00Z")
+        _moment(text, datetime.now(UTC))
+    except (ValueError, OverflowError):
+        raise ValueError("accepts a number of seconds, or a time with its zone such as 2026-01-31T12:00:00Z") from None
     return text
 
 
 def _moment(since: str, now: datetime) -> datetime:
-    return now - timedelta(seconds=int(since)) if since.isdigit() else datetime.fromisoformat(since).astimezone(UTC)
+    """Raises ValueError for what is neither, and OverflowError for a time that UTC has no date for."""
+    if re.fullmatch("[0-9]{1,9}", since):
+        return now - timedelta(seconds=int(since))
+    moment = datetime.fromisoformat(since)
+    if moment.tzinfo is None:
+        raise ValueError("no zone")
+    return moment.astimezone(UTC)
 
 
 class LogParameters(Filters):

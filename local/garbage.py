@@ -14,11 +14,13 @@ from shared.settings import read_settings
 
 async def collect(slipway: Slipway, *, remove: bool) -> None:
     """Print each thing, and what it comes to."""
-    found = await slipway.garbage.collect(dry_run=not remove)
+    try:
+        found = await slipway.garbage.collect(dry_run=not remove)
+    finally:
+        await slipway.close()
     for one in found:
         print(f"{one.kind:<6} {one.size:>12,} {one.name}")
     print(f"{len(found)} things, {sum(one.size for one in found):,} bytes{' removed' if remove else ' would be removed'}")
-    await slipway.close()
 
 
 def main() -> int:

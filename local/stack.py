@@ -19,6 +19,7 @@ from local.azurite.server import AzuriteAddress
 from local.children import Child, Program, inherited
 from local.home import Home, Ports, StackError, refuse_taken
 from local.issuer import AUDIENCE, Issuer, write_private
+from local.machine import this_platform
 from local.upload import CONTAINER as UPLOADS
 from shared.identity.roles import Role
 from shared.storage.queues import COMMANDS, EVENTS, POISON
@@ -157,6 +158,8 @@ def _settings(home: Home, ports: Ports, azurite: AzuriteAddress, issuer: Issuer)
         "SLIPWAY_COLLECTION_STORAGE": azurite.connection_string,
         **chosen,
         **images,
+        # Replicas are processes of this machine, whatever others are.
+        "SLIPWAY_TARGET_PLATFORM": chosen.get("SLIPWAY_TARGET_PLATFORM") or this_platform(),
         "AzureWebJobsStorage": azurite.connection_string,
         "SLIPWAY_ACCOUNTS": f"{SUBSCRIPTION}/local/local",
         "SLIPWAY_SECRET": home.secret("secret"),

@@ -1,12 +1,13 @@
 """Joins ports and adapters: what a process needs, made once, when it is first asked for. What builds images: `building`."""
 
 import os
-import secrets
-import time
-from datetime import UTC, datetime
+from contextlib import AsyncExitStack
+from datetime import datetime
 from functools import cache, cached_property
+from typing import Protocol
 from uuid import uuid4
 
+from shared.clock import SystemClock
 from shared.compute.kinds import Clusters, KindsOfCompute
 from shared.compute.local_process import LocalProcessCompute
 from shared.domain.accounts import Account
@@ -54,20 +55,8 @@ from shared.storage.service_logs import BlobServiceLogs
 from shared.storage.tables import TableStore
 
 
-class SystemClock:
-    """The machine's own time and chance."""
-
-    def now(self) -> datetime:
-        """This moment, in UTC."""
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        """Seconds on a clock that nobody sets."""
-        return time.monotonic()
-
-    def random_bits(self, count: int) -> int:
-        """That many random bits, from the operating system."""
-        return secrets.randbits(count)
+class _Closable(Protocol):
+    async def close(self) -> None: ...
 
 
 class Slipway:
@@ -76,6 +65,7 @@ class Slipway:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._clock = SystemClock()
+        self._opened = AsyncExitStack()
         self._by_scope = {account.scope: account for account in settings.accounts}
 
     @property
@@ -147,7 +137,7 @@ class Slipway:
     @cached_property
     def operations(self) -> Operations:
         """Use cases of operations."""
-        return Operations(self._store, self._clock, self._wake_ups, self._settings.plans)
+        return Operations(self._store, self._clock, self._wake_ups, self._settings.plans, self.telemetry)
 
     @cached_property
     def requests(self) -> Requests:
@@ -233,9 +223,13 @@ class Slipway:
         return self._clock.now()
 
     async def close(self) -> None:
-        """Close the connections to storage that use cases have opened."""
-        await self._tables.close()
-        await self._blobs.close()
+        """Close all connections that were opened; to be called once, when nothing is under way any more."""
+        await self._opened.aclose()
+
+    def _closing[C: _Closable](self, opened: C) -> C:
+        """It, to be closed when this is."""
+        self._opened.push_async_callback(opened.close)
+        return opened
 
     @cached_property
     def engine(self) -> Engine:
@@ -281,7 +275,7 @@ class Slipway:
 
     @cached_property
     def _tables(self) -> TableStore:
-        return TableStore(self._connection)
+        return self._closing(TableStore(self._connection))
 
     @cached_property
     def _store(self) -> Store:
@@ -289,7 +283,7 @@ class Slipway:
         return AnnouncingStore(self._tables, self._clock, kinds, self.outbox_wake_ups.announce)
 
     def _queue(self, name: str) -> QueueSender:
-        return QueueSender(self._connection, name)
+        return self._closing(QueueSender(self._connection, name))
 
     @cached_property
     def _wake_ups(self) -> WakeUps:
@@ -297,7 +291,7 @@ class Slipway:
 
     @cached_property
     def _blobs(self) -> BlobAccount:
-        return BlobAccount(self._connection)
+        return self._closing(BlobAccount(self._connection))
 
     @cached_property
     def _logs(self) -> BlobBuildLogs:
@@ -308,7 +302,8 @@ class Slipway:
         from shared.building import made_builder, made_registries  # noqa: PLC0415  # an HTTP cold start builds nothing
 
         images, deadline = self._settings.images, self._settings.plans[BUILD_IMAGE].deadline
-        return made_builder(images, made_registries(images), self._blobs, self._clock, deadline=deadline)
+        registries = made_registries(images, self._opened)
+        return made_builder(images, registries, self._blobs, self._clock, deadline=deadline, opened=self._opened)
 
     @cached_property
     def _specs(self) -> Specs:
@@ -328,7 +323,7 @@ class Slipway:
     def _clusters(self) -> Clusters:
         from shared.compute.kubernetes.clusters import KubernetesClusters  # noqa: PLC0415  # a client of clusters is slow
 
-        return KubernetesClusters(self._settings.compute, self._clock)
+        return self._closing(KubernetesClusters(self._settings.compute, self._clock))
 
 
 @cache

@@ -1,7 +1,9 @@
 """Joins what builds images: a part of the bootstrap, and imported by it alone."""
 
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shared.domain.building import ImageBuilder
 from shared.domain.ports import Clock, Collector
@@ -23,20 +25,37 @@ from shared.storage.log_collector import LogCollector
 from shared.storage.own_blobs import OwnBlobs
 from shared.tasks.builder import TasksImageBuilder
 from shared.tasks.choosing import ChosenImageBuilder
-from shared.tasks.runs import RegistryResource, TaskRuns, cloud_of
+from shared.tasks.runs import TaskRuns, cloud_of
+
+if TYPE_CHECKING:
+    from azure.identity.aio import DefaultAzureCredential
 
 _RUNTIME = Path(__file__).parent.parent / "runtime"
 
 
-def made_registries(settings: ImageSettings) -> Registries:
-    """The registries that images come from and go to."""
-    return Registries(settings.logins, _identity)
+def made_registries(settings: ImageSettings, opened: AsyncExitStack) -> Registries:
+    """The registries that images come from and go to. `opened` closes them, and what signs in to them."""
+
+    def identity() -> Identity:
+        credential = _identity()
+        opened.push_async_callback(credential.close)
+        return credential
+
+    registries = Registries(settings.logins, identity)
+    opened.push_async_callback(registries.close)
+    return registries
 
 
 def made_builder(
-    settings: ImageSettings, registries: Registries, blobs: BlobAccount, clock: Clock, *, deadline: timedelta
+    settings: ImageSettings,
+    registries: Registries,
+    blobs: BlobAccount,
+    clock: Clock,
+    *,
+    deadline: timedelta,
+    opened: AsyncExitStack,
 ) -> ImageBuilder:
-    """What builds images, as the settings say; `deadline` is how long a build may take."""
+    """What builds images, as the settings say; `deadline` is how long a build may take. `opened` closes what it opens."""
     keep = BlobKeep(blobs)
     fetcher = Fetcher(
         allow=settings.fetch.allow,
@@ -58,7 +77,18 @@ def made_builder(
         dependencies,
         SourceLayers(fetcher, keep, Limits(bytes=settings.fetch.most_unpacked_bytes)),
     )
-    return ChosenImageBuilder(layering, _tasks(settings, layering, registries, dependencies, deadline))
+    runs = made_runs(settings, deadline, opened)
+    return ChosenImageBuilder(layering, _tasks(settings, layering, registries, dependencies, runs) if runs else None)
+
+
+def made_runs(settings: ImageSettings, deadline: timedelta, opened: AsyncExitStack) -> TaskRuns | None:
+    """Runs of remote builds, where the registry is one of Azure's and its resource id is known. `opened` closes them."""
+    cloud = cloud_of(settings.registry.partition("/")[0])
+    if cloud is None or settings.registry_resource is None:
+        return None
+    runs = TaskRuns(settings.registry_resource, cloud=cloud, timeout=deadline, credential=_identity)
+    opened.push_async_callback(runs.close)
+    return runs
 
 
 def made_collectors(settings: ImageSettings, blobs: BlobAccount) -> tuple[Collector, ...]:
@@ -73,16 +103,11 @@ def _tasks(
     layering: ImageBuilder,
     registries: Registries,
     dependencies: Dependencies,
-    deadline: timedelta,
-) -> ImageBuilder | None:
-    """Remote builds, where the registry is one of Azure's and its resource id is known."""
-    cloud = cloud_of(settings.registry.partition("/")[0])
-    if cloud is None or not settings.registry_resource_id:
-        return None
-    resource = RegistryResource.parse(settings.registry_resource_id)
+    runs: TaskRuns,
+) -> ImageBuilder:
     return TasksImageBuilder(
         layering,
-        TaskRuns(resource, cloud=cloud, timeout=deadline, credential=_identity),
+        runs,
         registries,
         registry=settings.registry,
         platform=settings.platform,
@@ -102,7 +127,7 @@ def _dependency_settings(settings: ImageSettings) -> DependencySettings:
     )
 
 
-def _identity() -> Identity:
+def _identity() -> "DefaultAzureCredential":
     from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415  # a cold start without Azure's registry does without
 
     return DefaultAzureCredential()

@@ -1,6 +1,5 @@
 """The settings of images: where they go, what they are made of, what may be fetched for them, and what of it is kept."""
 
-import platform
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from shared.domain.manifests import RuntimeType
 from shared.environment import SettingError, listed, number, one_of, required
 from shared.registries.logins import Login, read_logins
 from shared.registries.references import Reference
+from shared.registries.resources import RegistryResource
 
 _MOST_BYTES = 2**44
 _GIB = 1024**3
@@ -75,7 +75,7 @@ class ImageSettings:
 
     images: Path | None
     registry: str
-    registry_resource_id: str
+    registry_resource: RegistryResource | None
     logins: Mapping[str, Login]
     bases: Mapping[RuntimeType, str]
     platform: str
@@ -94,10 +94,10 @@ def read_image_settings(environment: Mapping[str, str]) -> ImageSettings:
     return ImageSettings(
         images=None if registry else Path(required(environment, "SLIPWAY_IMAGES")).absolute(),
         registry=registry,
-        registry_resource_id=environment.get("SLIPWAY_REGISTRY_RESOURCE_ID", "").strip(),
+        registry_resource=_resource(environment.get("SLIPWAY_REGISTRY_RESOURCE_ID", "")),
         logins=_logins(environment.get("SLIPWAY_REGISTRY_AUTH", "")),
         bases=_bases(environment),
-        platform=environment.get("SLIPWAY_TARGET_PLATFORM") or this_platform(),
+        platform=environment.get("SLIPWAY_TARGET_PLATFORM") or "linux/amd64",
         python=environment.get("SLIPWAY_TARGET_PYTHON") or "3.13",
         compression=one_of(environment, "SLIPWAY_LAYER_COMPRESSION", LayerCompression, LayerCompression.GZIP),
         scratch=Path(scratch).absolute(),
@@ -113,12 +113,6 @@ def read_image_settings(environment: Mapping[str, str]) -> ImageSettings:
             logs=timedelta(days=number(environment, "SLIPWAY_BUILD_LOG_RETENTION_DAYS", 30)),
         ),
     )
-
-
-def this_platform() -> str:
-    """The platform of this machine, as OCI writes it: `linux/amd64`."""
-    machine = platform.machine().lower()
-    return f"{platform.system().lower()}/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(machine, machine) }"
 
 
 def _fetch(environment: Mapping[str, str]) -> FetchSettings:
@@ -140,6 +134,13 @@ def _registry(text: str) -> str:
 
 def _refuse_registry() -> NoReturn:
     raise SettingError("SLIPWAY_REGISTRY accepts a registry's host, and what repositories' names begin with: host/prefix.")
+
+
+def _resource(text: str) -> RegistryResource | None:
+    try:
+        return RegistryResource.parse(text) if text.strip() else None
+    except ValueError as error:
+        raise SettingError(f"SLIPWAY_REGISTRY_RESOURCE_ID: {error}.") from None
 
 
 def _logins(text: str) -> Mapping[str, Login]:

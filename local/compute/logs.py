@@ -1,6 +1,7 @@
 """What replicas print: appended to one file each by the replica itself, bounded, and quoted in errors."""
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -14,6 +15,8 @@ _QUOTED_LINES = 20
 _QUOTED_CHARACTERS = 1800
 _LOOKED_AT = 64 * 1024
 _READ = 4 * 1024 * 1024
+
+_logger = logging.getLogger(__name__)
 
 
 class ReplicaLog:
@@ -43,7 +46,7 @@ def _message(line: str) -> str:
     """The message in a JSON line (client-facts.md, 30), and in a message that is JSON itself; or the line as it is."""
     try:
         message = json.loads(line)["message"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return line
     return _message(message) if isinstance(message, str) else line
 
@@ -65,10 +68,12 @@ def _since(lines: Sequence[str], since: datetime) -> list[str]:
 
 
 def _moment(line: str) -> datetime | None:
+    """When that was printed, if it says so; a time without a zone may be any."""
     try:
-        return datetime.fromisoformat(json.loads(line)["timestamp"])
-    except (ValueError, TypeError, KeyError):
+        moment = datetime.fromisoformat(json.loads(line)["timestamp"])
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
+    return moment if moment.tzinfo else None
 
 
 class Logs:
@@ -115,7 +120,16 @@ class Logs:
         The replica appends to the same file all the while: lines that it writes in this moment may be lost.
         """
         for path in self._folder.glob("*/*.log"):
-            if path.stat().st_size > most:
-                shutil.copyfile(path, path.with_suffix(".log.1"))
-                with path.open("r+b") as file:
-                    file.truncate(0)
+            try:
+                _turn_over(path, most)
+            except FileNotFoundError:
+                continue  # its service has gone
+            except OSError as error:
+                _logger.warning("the log %s was not turned over: %s", path, error)
+
+
+def _turn_over(path: Path, most: int) -> None:
+    if path.stat().st_size > most:
+        shutil.copyfile(path, path.with_suffix(".log.1"))
+        with path.open("r+b") as file:
+            file.truncate(0)

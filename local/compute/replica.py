@@ -16,11 +16,12 @@ _LONGEST_PAUSE = 0.5
 
 @dataclass(frozen=True)
 class End:
-    """How a replica ended, or that its time was up, and the end of what it printed."""
+    """How a replica ended, or that its time was up, the end of what it printed, and for how many seconds it was healthy."""
 
     happened: str
     log: str
     timed_out: bool = False
+    healthy_for: float = 0
 
 
 class Replica:

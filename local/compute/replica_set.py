@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import aiohttp
 
@@ -101,11 +102,9 @@ class ReplicaSet:
     async def _keep(self, ordinal: int) -> None:
         """One replica after another, until cancelled: the first time it drains before it stops, the second time it stops."""
         failures = 0
-        loop = asyncio.get_running_loop()
         while True:
-            began = loop.time()
             end = await self._run(ordinal)
-            failures = 1 if loop.time() - began > self._limits.healthy_again_after else failures + 1
+            failures = 1 if end.healthy_for > self._limits.healthy_again_after else failures + 1
             _logger.warning("service=%s replica=%s-%d: %s", self._service_id, self.deployment.id, ordinal, end.happened)
             if not self._verdict.done() and (end.timed_out or failures > self._limits.restarts_on_trial):
                 self._verdict.set_result(_error(end, failures))
@@ -126,8 +125,11 @@ class ReplicaSet:
         self._backends.append(replica.backend)
         self._pass_when_complete()
         self._changed()
+        now = asyncio.get_running_loop().time
+        began = now()
         try:
-            return await replica.ended()
+            end = await replica.ended()
+            return replace(end, healthy_for=now() - began)
         finally:
             self._backends.remove(replica.backend)
             self._changed()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _quoted
-from typing import TextIO
+from typing import Any, TextIO
 
 from .http.messages import CURRENT, Request
 
@@ -71,6 +71,15 @@ def _write(lines: bytes) -> None:
             lines = lines[os.write(_STDOUT, lines) :]
 
 
+def _begin_anew() -> None:
+    """In a process that was forked: whoever was writing then is not there, and would never be done."""
+    global _writing  # noqa: PLW0603
+    _writing = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
+
+
 class LogHandler(logging.Handler):
     """Sends what the driver logs to the log."""
 
@@ -112,6 +121,9 @@ class LogStream(io.TextIOBase):
             log(self._level, line)
         self._unfinished.set(rest)
         return len(text)
+
+    def reconfigure(self, **_: Any) -> None:
+        """As of a text file: a driver may ask for an encoding, or for whole lines, which is what the log has anyway."""
 
     def flush(self) -> None:
         """Log the line that has no end yet."""

@@ -15,7 +15,7 @@ from .drivers.driver import Driver, DriverFailed, load
 from .isolation import leave_to_driver
 from .metrics import Metrics
 from .observing import Observer
-from .processes import Processes, end_with
+from .processes import Processes, end_with, leave_signals_to_forks
 from .scoring import Scoring
 from .serving import BACKLOG, Serving, close
 from .settings import Settings
@@ -41,6 +41,7 @@ def main() -> int:
     leave_to_driver(Path.cwd(), settings.dependencies)
     if settings.exit_with_parent:
         end_with(_STDIN)
+    leave_signals_to_forks()
     logs.capture()
     for observer in told_of_answers:
         logs.tell(observer.logged)
@@ -48,6 +49,7 @@ def main() -> int:
         return Replica(settings, told_of_answers).run()
     except DriverFailed as failed:
         logs.log("CRITICAL", f"The driver did not start: {_summary(failed.__cause__)}")
+        asyncio.run(close(told_of_answers))
         traceback.print_exception(failed.__cause__, file=sys.__stderr__)
         return 1
 
@@ -72,7 +74,7 @@ class Replica:
             return asyncio.run(self._serve())
         driver = asyncio.run(self._load_only())
         if driver is None:
-            return 0
+            return asyncio.run(self._end(fit=True))
         self._workers.end()  # no thread is there after a fork
         share = partial(self._share, driver)
         parent = os.getpid()

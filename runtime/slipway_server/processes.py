@@ -24,6 +24,16 @@ def end_with(descriptor: int) -> None:
     threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
+def leave_signals_to_forks() -> None:
+    """Have signals end a process that the driver forks, as they end any: this one's handlers do nothing there."""
+    os.register_at_fork(after_in_child=_end_by_signals)
+
+
+def _end_by_signals() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Processes:
     """Runs `serve(ordinal)` in so many processes until SIGTERM; one that ends by itself is replaced.
 

@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Sequence
 from types import TracebackType
 from typing import Self
 
-from . import logs, watchdog
+from . import logs
 from .drivers.driver import Driver
 from .http.connection import Connection
 from .observing import Observer
 from .scoring import Scoring
 from .settings import Settings
+from .watchdog import watched
 from .work.workers import Workers
 
 BACKLOG = 1024
@@ -73,12 +74,11 @@ class Serving:
     async def score(self, driver: Driver, workers: Workers) -> bool:
         """Score with that driver until a signal says stop; False when work hangs, and the process is to be replaced."""
         self._scoring.ready(driver)
-        watchdog.watch(2 * self._settings.request_timeout)
+        limit = 2 * self._settings.request_timeout
         hung, stopped = (asyncio.ensure_future(event.wait()) for event in (self._scoring.hung, self._stop))
-        await asyncio.wait({hung, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        watchdog.let_be()
+        with watched(limit):
+            await asyncio.wait({hung, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if hung.done():
-            limit = 2 * self._settings.request_timeout
             logs.log("CRITICAL", f"The driver works on a request for more than {limit:g} seconds.\n{workers.stacks()}")
         return not hung.done()
 

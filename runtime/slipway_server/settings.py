@@ -52,7 +52,7 @@ class Settings:
             driver=environment["SLIPWAY_DRIVER"],
             dependencies=Path(environment.get("SLIPWAY_DEPENDENCIES", cls.dependencies)),
             host=environment.get("SLIPWAY_HOST", cls.host),
-            port=_whole(environment, "SLIPWAY_PORT", cls.port, least=0),
+            port=_whole(environment, "SLIPWAY_PORT", cls.port, least=0, most=65_535),
             max_concurrency=slots,
             max_waiting=_whole(environment, "SLIPWAY_MAX_WAITING", cls.max_waiting, least=0),
             request_timeout=_whole(environment, "SLIPWAY_REQUEST_TIMEOUT", int(cls.request_timeout), least=1),
@@ -83,8 +83,9 @@ def _path(environment: Mapping[str, str], name: str) -> Path | None:
     return Path(environment[name]) if environment.get(name) else None
 
 
-def _whole(environment: Mapping[str, str], name: str, default: int, *, least: int) -> int:
+def _whole(environment: Mapping[str, str], name: str, default: int, *, least: int, most: int | None = None) -> int:
     text = environment.get(name) or str(default)
-    if not text.isdecimal() or int(text) < least:
-        raise ValueError(f"{name} is not a whole number of at least {least}: {text!r}.")
+    if not text.isdecimal() or int(text) < least or (most is not None and int(text) > most):
+        expected = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{name} is not a whole number {expected}: {text!r}.")
     return int(text)

@@ -3,18 +3,28 @@
 import asyncio
 import faulthandler
 import sys
-from typing import TextIO
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
-def watch(seconds: float, report: TextIO | None = sys.__stderr__) -> None:
-    """End this process, with code 1 and the stacks of its threads, when its event loop has not turned for so long.
+@contextmanager
+def watched(seconds: float) -> Iterator[None]:
+    """In this context, which is the event loop's, end the process when the loop has not turned for so long.
 
-    It works even where the driver never lets another thread run. Call it on the event loop.
+    The exit code is 1, and the stacks of its threads are on standard error. It works even where the driver never lets
+    another thread run.
     """
-    faulthandler.dump_traceback_later(seconds, exit=True, file=report or sys.stderr)
-    asyncio.get_running_loop().call_later(seconds / 4, watch, seconds, report)
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle
 
+    def watch() -> None:
+        nonlocal timer
+        faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or sys.stderr)
+        timer = loop.call_later(seconds / 4, watch)
 
-def let_be() -> None:
-    """Watch no longer."""
-    faulthandler.cancel_dump_traceback_later()
+    watch()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        faulthandler.cancel_dump_traceback_later()

@@ -37,6 +37,12 @@ def _aks_id(text: str) -> str:
     return text
 
 
+def _prefix(text: str) -> str:
+    if "?" in text or "#" in text:
+        raise ValueError("accepts a URL without a query or fragment: paths are put at its end")
+    return text
+
+
 ComputeName = Annotated[
     str, _matching(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}", "1 to 63 letters, digits, '-' and '_', the first a letter or digit")
 ]
@@ -99,7 +105,7 @@ class FrontEndKind(StrEnum):
 class FrontEnd(Wire):
     """Where services are called: the address that callers use, and what routes it."""
 
-    address: Url
+    address: Annotated[Url, AfterValidator(_prefix)]
     kind: FrontEndKind = FrontEndKind.INGRESS
     ingress_class: ObjectName | None = None
     """Of an ingress; absent is the cluster's default class."""

@@ -37,6 +37,8 @@ class ServiceSpec:
     settings: ServiceSettings
     keys: AuthKeys = field(repr=False)
     targets: CollectionTargets = CollectionTargets()
+    answered: bool = False
+    """Whether it has answered calls before, and need not be seen ready once more."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ _URL_QUERY = re.compile(r"(\b\w+://[^\s?#'\"<>]*)[?#][^\s'\"<>]*")
 _URL_USER = re.compile(r"(\b\w+://)[^\s/@'\"<>]+@")
 _BEARER = re.compile(r"(?i)(bearer\s+)[\w.~+/=-]+")
 FOREIGN_LENGTH = 256
+_LONGEST_PAUSE = 24 * 60 * 60.0
+"""Seconds. Whoever asks for more patience than that says: not today."""
 
 
 def foreign(text: object, length: int = FOREIGN_LENGTH) -> str:
@@ -51,7 +53,7 @@ class ServiceError(Exception):
         self.code = code or self.default_code
         self.details = tuple(details)
         self.status_code = status_code or self.status
-        self.retry_after = retry_after
+        self.retry_after = None if retry_after is None else min(retry_after, _LONGEST_PAUSE)
         if retryable is not None:
             self.retryable = retryable
 

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from shared.domain.errors import PreconditionFailed
+from shared.domain.errors import ServiceError
 
 _fence: ContextVar[Callable[[], None] | None] = ContextVar("fence", default=None)
 
 
-class LeaseLost(PreconditionFailed):
-    """Another worker may have the operation by now: this one changes nothing more."""
+class LeaseLost(ServiceError):
+    """Another worker may have the operation by now: this one changes nothing more, and decides nothing anew."""
 
+    status = 412
     default_code = "LeaseLost"
 
 

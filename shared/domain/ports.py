@@ -83,7 +83,8 @@ class Store(Protocol):
         """All of the changes, or none. Returns the documents inserted and replaced, in order, as they are stored now.
 
         Raises Conflict when an id or a claim is taken or a claim has changed, PreconditionFailed when a document has
-        changed since it was read, TooLarge when they do not fit one transaction, Unavailable when the store is away.
+        changed since it was read, TooLarge when they do not fit one transaction, Unavailable when the store is away, and
+        LeaseLost before it does anything for a step whose lease is over.
         """
 
 
@@ -158,8 +159,8 @@ class Keep(Protocol):
     def names(self, prefix: str) -> AsyncIterator[KeptBlob]:
         """All that is kept under names that begin so."""
 
-    async def remove(self, name: str) -> None:
-        """It is not kept any more; harmless when it was not."""
+    async def remove(self, name: str, *, unless_used_since: datetime | None = None) -> None:
+        """It is not kept any more, unless it was put or kept again since then; harmless when it was not kept."""
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,8 @@ def parse[T: Wire](kind: type[T], body: bytes) -> T:
 def validate[T: Wire](kind: type[T], properties: Mapping[str, Json]) -> T:
     """Those properties as a `kind`; raises InvalidRequest as `parse` does."""
     try:
-        return kind.model_validate_json(json.dumps(properties), by_alias=True, by_name=False)
+        text = json.dumps(properties, ensure_ascii=False).encode()
+        return kind.model_validate_json(text, by_alias=True, by_name=False)
     except ValidationError as error:
         details = list(_details(kind, error))
     except ValueError as error:  # a lone surrogate has no UTF-8 form

@@ -26,8 +26,7 @@ class CommandFailures:
 
     async def settle(self, text: str, error: ServiceError) -> None:
         """Put it off or refuse it; raises Unavailable when the queue is away, and then the host delivers it again."""
-        tries = tries_of(text)
-        if error.retryable and tries < _MOST_TRIES:
+        if error.retryable and (tries := tries_of(text)) < _MOST_TRIES:
             delay = min(_FIRST_DELAY * (1 << tries), _LONGEST_DELAY)
             await self._again(with_tries(text, tries + 1), max(delay, timedelta(seconds=error.retry_after or 0)))
             return

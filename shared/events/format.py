@@ -13,6 +13,9 @@ from shared.domain.wire import Json
 
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 REFUSED = "slipway.command.refused"
+_LONGEST_MESSAGE = 8192
+_MOST_BYTES = 48 * 1024
+"""What a message of Queue Storage holds: 64 KiB in base64."""
 _REQUIRED = ("specversion", "id", "source", "type", "subject", "data")
 
 
@@ -23,7 +26,9 @@ def read_command(text: str) -> Command:
     from cloudevents.core.v1.event import CloudEvent  # noqa: PLC0415
 
     try:
-        missing = [name for name in _REQUIRED if name not in json.loads(text)]  # the library would make some of them up
+        document = json.loads(text)
+        _compact(document).encode()  # raises for half a surrogate pair, which nothing could store
+        missing = [name for name in _REQUIRED if name not in document]  # the library would make some of them up
         if missing:
             details = [Detail("InvalidAttribute", f"{name}: required, and absent.") for name in missing]
             raise InvalidRequest(" ".join(detail.message for detail in details), code="InvalidEvent", details=details)
@@ -67,23 +72,28 @@ def event_text(event: Event) -> str:
 
 
 def refusal_text(identifier: str, source: str, text: str, error: ErrorResponse) -> str:
-    """The event that says that a command was refused: the error, and the message as it came, without signatures."""
-    data: dict[str, Json] = {"error": error.model_dump(mode="json", exclude_none=True), "message": foreign(text, 8192)}
+    """The event that says that a command was refused: the error, and the message as it came, without signatures.
+
+    Both are cut to what fits in a queue.
+    """
     attributes = {"id": identifier, "source": source, "type": REFUSED, "datacontenttype": "application/json"}
-    return _written(attributes, data)
+    length = _LONGEST_MESSAGE
+    while len((told := _written(attributes, _refusal(text, error, length))).encode()) > _MOST_BYTES:
+        length //= 2
+    return told
 
 
 def tries_of(text: str) -> int:
     """How often a command was put off before."""
     try:
-        return int(json.loads(text)[_TRIES])
-    except (ValueError, KeyError, TypeError):
+        return max(0, int(json.loads(text)[_TRIES]))
+    except (ValueError, KeyError, TypeError, OverflowError):
         return 0
 
 
 def with_tries(text: str, tries: int) -> str:
     """The command, saying how often it was put off."""
-    return json.dumps({**json.loads(text), _TRIES: tries})
+    return _compact({**json.loads(text), _TRIES: tries})
 
 
 _TRIES = "slipwaytries"
@@ -93,7 +103,28 @@ def _written(attributes: Mapping[str, Any], data: Mapping[str, Json]) -> str:
     from cloudevents.core.formats.json import JSONFormat  # noqa: PLC0415
     from cloudevents.core.v1.event import CloudEvent  # noqa: PLC0415
 
-    return JSONFormat().write(CloudEvent(dict(attributes), dict(data))).decode()
+    return _compact(json.loads(JSONFormat().write(CloudEvent(dict(attributes), dict(data)))))
+
+
+def _refusal(text: str, error: ErrorResponse, length: int) -> dict[str, Json]:
+    details = (error.details or ())[: length // 64]
+    short = error.but(message=error.message[:length], details=details or None)
+    return {"error": short.model_dump(mode="json", exclude_none=True), "message": foreign(_unescaped(text), length)}
+
+
+def _unescaped(text: str) -> str:
+    """The message without the escapes that would hide what is an address in it."""
+    try:
+        plain = _compact(json.loads(text))
+        plain.encode()
+    except (ValueError, RecursionError):
+        return text.replace("\\/", "/")
+    return plain
+
+
+def _compact(document: Json) -> str:
+    """As UTF-8 will have it: the library's own escapes take up to three times the room."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
 def _invalid(attribute: str, accepts: str) -> InvalidRequest:

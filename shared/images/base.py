@@ -1,7 +1,9 @@
 """Base images: what an image stands on. Source: OCI image specification, image-index.md and config.md."""
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from shared.domain.errors import BuildFailed, Unavailable
 from shared.domain.images import Layer
@@ -38,23 +40,22 @@ class BaseImages:
         reference = Reference.parse(text)
         found = await self._manifest(reference)
         if found.media_type not in _INDEXES:
-            return str(reference.pinned(found.digest))
-        platforms = {_platform(entry): entry["digest"] for entry in found.content["manifests"]}
-        if self._platform not in platforms:
-            raise BuildFailed(
-                f"The base image {reference} is there for {', '.join(platforms)}, not for {self._platform}.",
-                code="BaseImageNotFound",
-            )
+            pinned = str(reference.pinned(found.digest))
+            await self.read(pinned)
+            return pinned
+        platforms = {_platform(entry.get("platform", {})): entry["digest"] for entry in found.content["manifests"]}
+        self._refuse_other_platforms(reference, platforms)
         return str(reference.pinned(platforms[self._platform]))
 
     async def read(self, pinned: str) -> BaseImage:
-        """What the image of that digest holds."""
+        """What the image of that digest holds. Raises BuildFailed, Unavailable."""
         if pinned not in self._read:
             reference = Reference.parse(pinned)
             manifest = (await self._manifest(reference)).content
             repository = self._registries.repository(reference)
             text = b"".join([chunk async for chunk in repository.download(manifest["config"]["digest"])])
             config = json.loads(text)
+            self._refuse_other_platforms(reference, [_platform(config)])
             diffs = config["rootfs"]["diff_ids"]
             if len(diffs) != len(manifest["layers"]):
                 raise Unavailable(f"The base image {reference} is damaged: its config names other layers.")
@@ -71,6 +72,13 @@ class BaseImages:
             self._read[pinned] = BaseImage(repository, tuple(layers), tuple(config.get("config", {}).get("Env") or ()))
         return self._read[pinned]
 
+    def _refuse_other_platforms(self, reference: Reference, platforms: Collection[str]) -> None:
+        if self._platform not in platforms:
+            raise BuildFailed(
+                f"The base image {reference} is there for {', '.join(platforms)}, not for {self._platform}.",
+                code="BaseImageNotFound",
+            )
+
     async def _manifest(self, reference: Reference) -> StoredManifest:
         found = await self._registries.repository(reference).manifest(reference.selected)
         if found is None:
@@ -78,6 +86,5 @@ class BaseImages:
         return found
 
 
-def _platform(entry: dict[str, dict[str, str]]) -> str:
-    platform = entry.get("platform", {})
+def _platform(platform: Mapping[str, Any]) -> str:
     return f"{platform.get('os', '')}/{platform.get('architecture', '')}"

@@ -151,7 +151,7 @@ class LayeringImageBuilder:
         if not source.base:
             return ()
         base = await self._bases.read(source.base)
-        came = await asyncio.gather(*(assembly.target.take_over(layer.digest, base.repository) for layer in base.layers))
+        came = await all_of(assembly.target.take_over(layer.digest, base.repository) for layer in base.layers)
         how = ", ".join(f"{count} {how}" for how, count in sorted(Counter(came).items()))
         size = size_text(sum(layer.size for layer in base.layers))
         assembly.log.line(f"base image: {len(base.layers)} layers, {size}: {how}")
@@ -219,6 +219,9 @@ def _refuse_what_cannot_be_built(source: ImageSource) -> None:
     if source.manifest.driver.unpack:
         message = "driverProgram: the driver must be a Python file, that is not to be unpacked."
         raise BuildFailed(message, code="BadDriver")
+    for one in (*assets(source), *models(source), driver_source(source)):
+        if not one.unpack:
+            one.refuse_without_name()
 
 
 def _refuse_same_names(brought: Iterable[tuple[str, Made]]) -> None:

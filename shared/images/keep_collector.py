@@ -1,8 +1,9 @@
 """What is kept for builds, and which of it no build needs any more."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 
-from shared.domain.ports import Keep, KeptBlob, Needed, Unneeded
+from shared.domain.ports import Keep, Needed, Unneeded
 from shared.images.content.source_layers import kept_name
 from shared.images.packing.cache import PREFIX as LAYERS
 
@@ -17,18 +18,13 @@ class KeepCollector:
         """All of it."""
         contents = {kept_name(digest) for digest in needed.contents}
         async for one in self._keep.names(""):
-            if _unneeded(one, needed, contents):
+            if one.name not in contents and one.used < _must_be_older_than(one.name, needed):
                 yield Unneeded("kept", one.name, one.size)
 
     async def remove(self, one: Unneeded, needed: Needed) -> None:
         """Remove it, unless it has been used meanwhile."""
-        contents = {kept_name(digest) for digest in needed.contents}
-        async for now in self._keep.names(one.name):
-            if now.name == one.name and _unneeded(now, needed, contents):
-                await self._keep.remove(one.name)
+        await self._keep.remove(one.name, unless_used_since=_must_be_older_than(one.name, needed))
 
 
-def _unneeded(one: KeptBlob, needed: Needed, contents: set[str]) -> bool:
-    if one.name.startswith(LAYERS):
-        return one.used < needed.layers_used_since
-    return one.used < needed.settled_before and one.name not in contents
+def _must_be_older_than(name: str, needed: Needed) -> datetime:
+    return needed.layers_used_since if name.startswith(LAYERS) else needed.settled_before

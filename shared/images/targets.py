@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -86,7 +87,9 @@ class LayoutTarget:
         if await self.has_blob(digest):
             return "there"
         with self._layout.incoming() as file:
-            if await _written(source.download(digest), file) != digest:
+            async with aclosing(source.download(digest)) as chunks:
+                came = await _written(chunks, file)
+            if came != digest:
                 raise Unavailable(f"{source.location}: what came is not the blob {digest}.", code="RegistryCorrupt")
             self._layout.take(file, digest)
         return "copied"
@@ -163,6 +166,7 @@ class RegistryTarget:
         await asyncio.gather(*(self.put_bytes(blob) for blob in blobs))
         about = {artifact.manifest: artifact.descriptor for artifact in artifacts}
         for subject in {artifact.subject for artifact in artifacts}:
+            check_fence()
             await self._repository.attach(about, subject)
 
     async def put_manifest(self, content: bytes) -> PublishedImage:

@@ -51,7 +51,7 @@ class BuildImage:
         async with self._logs.writing(account, operation.resource_id) as log:
             await self._builder.ensure_unpublished(source, _all_layers(operation), log)
 
-    async def failed(self, account: Account, operation: Operation, error: ErrorResponse) -> Failure:
+    async def failed(self, account: Account, operation: Operation, error: ErrorResponse, *, undone: bool) -> Failure:
         """The image is failed, too, and the error's first detail says where the log is (client-facts.md, 7)."""
         image = await self._image(account, operation)
         address = (await self._logs.address(account, image.document.id)).partition("?")[0]

@@ -38,7 +38,7 @@ class DeleteService:
     async def undo(self, account: Account, operation: Operation) -> None:
         """A delete is not taken back."""
 
-    async def failed(self, account: Account, operation: Operation, error: ErrorResponse) -> Failure:
+    async def failed(self, account: Account, operation: Operation, error: ErrorResponse, *, undone: bool) -> Failure:
         """The service is gone all the same; the operation says what was left."""
         return Failure(error, [Release(deleting_claim(operation.resource_id))])
 

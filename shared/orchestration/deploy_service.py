@@ -17,6 +17,7 @@ from shared.domain.service_settings import ServiceSettings
 from shared.domain.services import KeyGenerations, Service
 from shared.domain.wire import validate
 from shared.orchestration.outcome import Done, Failure, Next, Outcome, Step, Wait
+from shared.resources.applying import applied
 from shared.resources.found import found
 from shared.resources.keys import KeyRing
 from shared.resources.specs import Specs
@@ -54,15 +55,17 @@ class DeployService:
         """What ran before goes on; what was begun is given up, and what it printed is kept."""
         service = (await found(self._store, account, Service, operation.resource_id)).document
         compute = await self._compute(account, service)
-        worked = await self._specs.running(account, service)
         await self._keep_logs(account, service, compute)
-        await compute.ensure_rolled_back(service.id, _deployment_id(operation), worked)
+        await applied(
+            lambda: self._specs.running(account, service),
+            lambda worked: compute.ensure_rolled_back(service.id, _deployment_id(operation), worked),
+        )
 
-    async def failed(self, account: Account, operation: Operation, error: ErrorResponse) -> Failure:
+    async def failed(self, account: Account, operation: Operation, error: ErrorResponse, *, undone: bool) -> Failure:
         """The deployment is failed, and the service is what it was before."""
         service = await found(self._store, account, Service, operation.resource_id)
         deployment = await self._deployment(account, _deployment_id(operation))
-        told = _with_outcome(error, service.document)
+        told = _rolled_back(error, service.document) if undone else error
         return Failure(
             told,
             [
@@ -84,7 +87,7 @@ class DeployService:
         service = (await found(self._store, account, Service, operation.resource_id)).document
         deployment = await self._deployment(account, _deployment_id(operation))
         compute = await self._compute(account, service)
-        await compute.ensure_deployment(await self._spec(account, service, operation))
+        await applied(lambda: self._spec(account, service, operation), compute.ensure_deployment)
         return Next("rollout", changes=[Replace(deployment, deployment.document.running())])
 
     async def _rollout(self, account: Account, operation: Operation) -> Outcome:
@@ -133,9 +136,13 @@ class DeployService:
         return await self._specs.of(account, service, _deployment_id(operation), image, _settings(operation))
 
     async def _keep_logs(self, account: Account, service: Service, compute: Compute) -> None:
-        """What the replicas printed that are given up. Without it the rollback goes on all the same."""
+        """What the replicas printed that are given up. Without it the rollback goes on all the same.
+
+        When they are gone, an earlier attempt has kept it.
+        """
         try:
-            await self._logs.keep(account, service.id, await compute.logs(service.id, _KEPT_LINES))
+            if logs := await compute.logs(service.id, _KEPT_LINES):
+                await self._logs.keep(account, service.id, logs)
         except ServiceError as error:
             _logger.warning("service=%s: the logs of its failed deployment are not kept: %s", service.id, error.message)
 
@@ -166,7 +173,7 @@ def _as_error(error: ErrorResponse) -> DeployFailed:
     return DeployFailed(error.message, code=error.code, status_code=error.status_code, details=details)
 
 
-def _with_outcome(error: ErrorResponse, service: Service) -> ErrorResponse:
+def _rolled_back(error: ErrorResponse, service: Service) -> ErrorResponse:
     """The error and what became of the service: a rollback is said, not left to be found out."""
     if service.deployment_id is None:
         return error

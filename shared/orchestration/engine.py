@@ -18,15 +18,17 @@ from shared.domain.errors import NotFound, PreconditionFailed, ServiceError
 from shared.domain.fencing import LeaseLost
 from shared.domain.operations import ErrorResponse, Operation, State
 from shared.domain.ports import NO_TELEMETRY, Clock, Store, Telemetry, WakeUps
-from shared.orchestration.hold import CancelRequested, ChangedMeanwhile, Hold, LeaseTerms, is_leased
-from shared.orchestration.outcome import Done, Failure, Next, Outcome, Wait, Workflow
+from shared.orchestration.hold import CancelRequested, ChangedMeanwhile, Ended, Hold, LeaseTerms, is_being_undone, is_leased
+from shared.orchestration.outcome import Done, Next, Outcome, Wait, Workflow
+from shared.resources.transitions import Transitions
 
 _logger = logging.getLogger(__name__)
 
 _SWEEP_PAGE = 200
 _WAKES_AT_ONCE = 32
 _LAST_WORDS = 1.5  # seconds in which a worker that is stopped may give back what it holds
-_LEFT_BEHIND = ServiceError("What it did could not be taken back in time.", code="UndoTimedOut", status_code=504)
+_UNDO_TIMED_OUT = ServiceError("its time was up.", code="UndoTimedOut", status_code=504)
+_UNDO_BROKE = ErrorResponse.of(ServiceError("a step broke; the log says where."))
 _UNEXPLAINED = ErrorResponse.of(ServiceError("The operation could not be completed."))
 
 
@@ -64,6 +66,7 @@ class Engine:
         self._owner = owner
         self._limits = limits
         self._telemetry = telemetry
+        self._transitions = Transitions(telemetry)
 
     async def run(self, account: Account, operation_id: str) -> None:
         """Run the steps that are due, if any is and nobody else works on it.
@@ -92,7 +95,7 @@ class Engine:
         """
         while True:
             stored = await self._store.get(account, Operation, operation_id)
-            if stored is None or stored.document.state.terminal:
+            if stored is None or stored.document.state.terminal or is_being_undone(stored):
                 return
             with suppress(PreconditionFailed):
                 await self._close(account, stored)
@@ -128,10 +131,14 @@ class Engine:
         owner = f"{self._owner}/{self._clock.random_bits(32):08x}"
         hold = Hold(self._store, self._clock, account, stored, owner=owner, terms=self._limits.lease)
         await hold.take()
+        self._transitions.count(stored.document, hold.operation)
         until = self._clock.monotonic() + self._limits.turn.total_seconds()
         try:
             while await self._run_step(account, hold, last=self._clock.monotonic() >= until):
                 pass
+        except Ended:
+            await hold.let_go()
+            raise
         except asyncio.CancelledError:
             await self._give_back(account, hold)
             raise
@@ -154,7 +161,9 @@ class Engine:
                 goes_on, came_to = await self._work(account, hold, last=last)
             except CancelRequested:
                 goes_on, came_to = await self._undo(hold, None), "Cancelling"
-        self._tell(operation, hold.operation, came_to, self._clock.now() - began)
+        took, of_step = self._clock.now() - began, {"workflow": operation.workflow, "step": operation.step}
+        self._telemetry.measure("slipway.step.duration", took.total_seconds(), of_step)
+        self._transitions.tell(operation, hold.operation, came_to, took)
         return goes_on
 
     async def _work(self, account: Account, hold: Hold, *, last: bool) -> tuple[bool, str]:
@@ -180,7 +189,7 @@ class Engine:
         if operation.undoing:
             undone = await workflow.undo(account, operation)  # late or not: nobody may have had the time before
             if undone and late:
-                raise _LEFT_BEHIND
+                raise _UNDO_TIMED_OUT
             return undone
         if late:
             raise workflow.overdue(operation)
@@ -237,30 +246,30 @@ class Engine:
     async def _end(self, account: Account, hold: Hold, left: ErrorResponse | None = None) -> None:
         """It has ended without success. `left` says why what it did could not be taken back."""
         operation, now = hold.operation, self._clock.now()
+        workflow = self._workflows[operation.workflow]
         try:
             if operation.cause is None and left is None:
-                changes = await self._workflows[operation.workflow].cancelled(account, operation)
+                changes = await workflow.cancelled(account, operation)
                 await hold.commit(operation.ended(State.CANCELLED, now), changes)
             else:
-                failure = await self._failure(account, operation, operation.cause or left or _UNEXPLAINED)
+                error = _and_left_behind(operation.cause, left)
+                failure = await workflow.failed(account, operation, error, undone=left is None)
                 await hold.commit(operation.ended(State.FAILED, now, failure.error), failure.changes)
         except NotFound as gone:
             raise ChangedMeanwhile(gone.message) from gone  # deleted, and the operation ended with it
 
-    async def _failure(self, account: Account, operation: Operation, error: ErrorResponse) -> Failure:
-        return await self._workflows[operation.workflow].failed(account, operation, error)
-
     async def _close(self, account: Account, stored: Stored[Operation]) -> None:
         operation, now = stored.document, self._clock.now()
-        cause = operation.cause or _UNEXPLAINED
         if operation.undoing:
-            failure = await self._failure(account, operation, cause)
-            ended = operation.ended(State.FAILED, now, failure.error)
-            await self._store.commit(account, [Replace(stored, ended), *failure.changes])
+            error = _and_left_behind(operation.cause, _UNDO_BROKE)
+            failure = await self._workflows[operation.workflow].failed(account, operation, error, undone=False)
+            closed = operation.ended(State.FAILED, now, failure.error)
+            await self._store.commit(account, [Replace(stored, closed), *failure.changes])
         else:
-            failing = operation.failing(cause, now, now + self._limits.to_undo, None)
-            await self._store.commit(account, [Replace(stored, failing)])
-            await self._wake(account, failing, self._limits.lease.lasts if failing.lease else timedelta(0))
+            closed = operation.failing(operation.cause or _UNEXPLAINED, now, now + self._limits.to_undo, None)
+            await self._store.commit(account, [Replace(stored, closed)])
+            await self._wake(account, closed, self._limits.lease.lasts if closed.lease else timedelta(0))
+        self._transitions.tell(operation, closed, "Closed", self._clock.now() - now)
 
     async def _record_bug(self, hold: Hold, bug: Exception) -> None:
         """So that the poison queue's function can close the operation with it; a better cause is kept."""
@@ -275,19 +284,10 @@ class Engine:
         except ServiceError as error:
             _logger.warning("operation=%s: not woken, the sweep will: %s", operation.id, error.message)
 
-    def _tell(self, before: Operation, after: Operation, came_to: str, took: timedelta) -> None:
-        """One line and one measurement for each transition."""
-        seconds = took.total_seconds()
-        self._telemetry.measure("slipway.step.duration", seconds, {"workflow": before.workflow, "step": before.step})
-        if after.state is not before.state or before.attempts == 0:
-            self._telemetry.count("slipway.operations", {"workflow": before.workflow, "state": after.state})
-        _logger.info(
-            "operation=%s resource=%s step=%s outcome=%s state=%s attempt=%d seconds=%.3f",
-            before.id,
-            before.resource_id,
-            before.step,
-            came_to,
-            after.state,
-            before.attempts + 1,
-            seconds,
-        )
+
+def _and_left_behind(cause: ErrorResponse | None, left: ErrorResponse | None) -> ErrorResponse:
+    """Why it failed and, when what it did could not be taken back, why not."""
+    if left is None:
+        return cause or _UNEXPLAINED
+    behind = f"What it did could not be taken back: {left.message}"
+    return cause.but(message=f"{cause.message} {behind}") if cause else left.but(message=behind)

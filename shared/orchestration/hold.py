@@ -33,6 +33,10 @@ class CancelRequested(Exception):
     """The operation in hand is to be given up; the lease still holds."""
 
 
+class Ended(LeaseLost):
+    """It was ended with its resource, or closed: whoever goes on waits until this worker lets go of it."""
+
+
 class ChangedMeanwhile(Unavailable):
     """What the step decided on is no longer so; the step must be run again."""
 
@@ -41,6 +45,12 @@ def is_leased(stored: Stored[Operation]) -> bool:
     """Whether a worker may still be at work on it."""
     lease = stored.document.lease
     return lease is not None and stored.age < timedelta(seconds=lease.seconds)
+
+
+def is_being_undone(stored: Stored[Operation]) -> bool:
+    """Whether a worker takes back what it did, or is still to begin with that."""
+    operation = stored.document
+    return operation.undoing and (is_leased(stored) or operation.steps[-1].attempts == 0)
 
 
 class Hold:
@@ -77,11 +87,18 @@ class Hold:
     async def work[T](self, step: Coroutine[None, None, T]) -> T:
         """What the step comes to, the lease renewed all the while.
 
-        Raises LeaseLost and CancelRequested, the step having been stopped.
+        Raises LeaseLost and CancelRequested, the step having been stopped. A thread that it began cannot be: its fence
+        is closed.
         """
-        with fenced(self.check):
-            working = asyncio.create_task(step)
         finished = asyncio.Event()
+
+        def check() -> None:
+            if finished.is_set():
+                raise LeaseLost("The step was stopped.")
+            self.check()
+
+        with fenced(check):
+            working = asyncio.create_task(step)
         renewing = asyncio.create_task(self._renew(finished))
         try:
             await asyncio.wait({working, renewing}, return_when=asyncio.FIRST_COMPLETED)
@@ -92,6 +109,7 @@ class Hold:
             await renewing
             return working.result()
         finally:
+            finished.set()
             working.cancel()
             renewing.cancel()
             await asyncio.gather(working, renewing, return_exceptions=True)
@@ -108,6 +126,11 @@ class Hold:
                 await self._look_again()
                 continue
             return
+
+    async def let_go(self) -> None:
+        """Say that this worker has stopped working on what others have ended."""
+        released = self.operation.released()
+        await self._write(released, [Renew(self._stored, released)])
 
     async def give_back(self) -> None:
         """Let another worker have it at once."""
@@ -148,10 +171,9 @@ class Hold:
             raise LeaseLost("Another worker has it, or has ended it.")
         if current.etag == self._stored.etag and not renewing:
             raise ChangedMeanwhile("The resource was changed meanwhile.")
-        unasked = self.operation.cancel_requested is None
+        before = self.operation
         self._stored = Stored(current.document, current.etag)
-        if current.document.state.terminal:
-            await self._write(released := current.document.released(), [Renew(self._stored, released)])
-            raise LeaseLost("It was ended with its resource.")
-        if current.document.cancel_requested and unasked:
+        if current.document.state.terminal or (current.document.undoing and not before.undoing):
+            raise Ended("It was ended with its resource, or closed.")
+        if current.document.cancel_requested and not before.cancel_requested:
             raise CancelRequested

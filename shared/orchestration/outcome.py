@@ -64,8 +64,11 @@ class Workflow(Protocol):
     async def undo(self, account: Account, operation: Operation) -> Wait | None:
         """Take back the effects on the outside of an operation that will not succeed; idempotent. None when it is done."""
 
-    async def failed(self, account: Account, operation: Operation, error: ErrorResponse) -> Failure:
-        """What the failure means for the resource; reads only, since the engine commits it."""
+    async def failed(self, account: Account, operation: Operation, error: ErrorResponse, *, undone: bool) -> Failure:
+        """What the failure means for the resource; reads only, since the engine commits it.
+
+        `undone` is whether the effects were taken back; the error says so when they were not.
+        """
 
     async def cancelled(self, account: Account, operation: Operation) -> Sequence[Change]:
         """What being cancelled means for the resource; reads only, since the engine commits it."""

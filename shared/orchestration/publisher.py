@@ -112,19 +112,22 @@ class Publisher:
 
     async def _publish(self, account: Account, turn: _Turn) -> bool:
         """Go through the outbox once; whether anything could not be sent."""
-        failed, after = False, None
+        kept_back, after = set[str](), None
         while self._clock.monotonic() < turn.until:
             page = await self._store.page(account, self._kind, {}, count=_PAGE, after=after)
-            resources = [list(events) for _, events in groupby(page.items, key=lambda event: event.subject)]
+            waiting = (event for event in page.items if event.subject not in kept_back)
+            resources = [list(events) for _, events in groupby(waiting, key=lambda event: event.subject)]
             sent = await asyncio.gather(*(self._send(turn, events) for events in resources))
             done: list[Change] = [Discard(event) for events in sent for event in events]
             if done:
                 await self._store.commit(account, done)
-            left = len(done) < len(page.items) and self._clock.monotonic() < turn.until
-            failed, after = failed or left, page.after
-            if after is None or not done:
+            if self._clock.monotonic() < turn.until:
+                each = zip(resources, sent, strict=True)
+                kept_back |= {events[0].subject for events, gone in each if len(gone) < len(events)}
+            after = page.after
+            if after is None or (len(resources) > 1 and not done):  # several, and none could be sent: the sink is away
                 break
-        return failed
+        return bool(kept_back)
 
     async def _send(self, turn: _Turn, events: Sequence[Event]) -> list[Event]:
         """Send those of one resource in order; those that were sent. The first that fails keeps back the others."""

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from shared.domain.accounts import Account
-from shared.domain.computing import Computes
+from shared.domain.computing import Computes, ServiceSpec
 from shared.domain.documents import Change, Replace
 from shared.domain.errors import ServiceError
 from shared.domain.operations import ErrorResponse, Operation
 from shared.domain.ports import Store
 from shared.domain.services import Service
 from shared.orchestration.outcome import Done, Failure, Outcome, Step
+from shared.resources.applying import applied
 from shared.resources.found import found
 from shared.resources.specs import Specs
 
@@ -34,7 +35,7 @@ class RestoreService:
     async def undo(self, account: Account, operation: Operation) -> None:
         """What was put back stays."""
 
-    async def failed(self, account: Account, operation: Operation, error: ErrorResponse) -> Failure:
+    async def failed(self, account: Account, operation: Operation, error: ErrorResponse, *, undone: bool) -> Failure:
         """The service is as it was; the next survey tries again."""
         return Failure(error, await self.cancelled(account, operation))
 
@@ -47,7 +48,10 @@ class RestoreService:
         service = await found(self._store, account, Service, operation.resource_id)
         on = service.document.compute_resource.id
         compute = await self._computes.find(account, on, field="computeResource.id")
-        spec = await self._specs.running(account, service.document)
-        if spec is not None:
-            await compute.ensure_deployment(spec)
+
+        async def put_back(spec: ServiceSpec | None) -> None:
+            if spec is not None:
+                await compute.ensure_deployment(spec)
+
+        await applied(lambda: self._specs.running(account, service.document), put_back)
         return Done([Replace(service, service.document.restored())])

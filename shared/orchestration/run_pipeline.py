@@ -72,7 +72,7 @@ class RunPipeline:
             return Wait(_LOOK_AGAIN, f"the end of operation {child.id}")
         return None
 
-    async def failed(self, account: Account, operation: Operation, error: ErrorResponse) -> Failure:
+    async def failed(self, account: Account, operation: Operation, error: ErrorResponse, *, undone: bool) -> Failure:
         """The pipeline is an operation and nothing else."""
         return Failure(error)
 

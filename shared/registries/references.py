@@ -8,7 +8,7 @@ _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_HUB, _HUB_HOST = "docker.io", "registry-1.docker.io"
+HUB, _HUB_HOST = "docker.io", "registry-1.docker.io"
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Reference:
         host = first if slash and (set(".:") & set(first) or first == "localhost") else ""
         path = rest if host else name
         path, colon, tag = path.partition(":")
-        repository = path if host not in ("", _HUB) or "/" in path else f"library/{path}"
+        repository = path if host not in ("", HUB) or "/" in path else f"library/{path}"
         selected = digest if at else tag if colon else "latest"
         if (
             (host and not _HOST.fullmatch(host))
@@ -35,7 +35,7 @@ class Reference:
             or not (_DIGEST if at else _TAG).fullmatch(selected)
         ):
             raise ValueError(f"'{text[:200]}' names no image; accepts host/repository:tag and host/repository@sha256:….")
-        return cls(host or _HUB, repository, selected)
+        return cls(host or HUB, repository, selected)
 
     def pinned(self, digest: str) -> "Reference":
         """The same repository, and exactly that image."""
@@ -48,7 +48,7 @@ class Reference:
 
 def base_url(host: str) -> str:
     """Where the registry of that host answers: by HTTPS, but on this machine."""
-    if host == _HUB:
+    if host == HUB:
         return f"https://{_HUB_HOST}"
     return f"{'http' if is_loopback(host) else 'https'}://{host}"
 

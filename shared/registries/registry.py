@@ -9,7 +9,7 @@ import io
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 from azure.core.pipeline.transport import AioHttpTransport
+from yarl import URL
 
 from shared.domain.errors import BuildFailed, ServiceError, Throttled, Unavailable, foreign
 from shared.registries.authority import Authority
@@ -31,6 +32,8 @@ _BLOB = {"Content-Type": "application/octet-stream"}
 _CHUNK = 1024 * 1024
 _SEEN_SECONDS = 60.0
 _MOST_SEEN = 10_000
+_NOT_MOUNTED = (400, 401, 403, 404, 405)
+"""Where the other repository may not be read, or mounting is not known: a blob may be sent nevertheless."""
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=120)
 _OF_A_REPOSITORY = re.compile(r"/(?:v2|acr/v1)/(.+)/(?:manifests|blobs|tags|referrers|_tags|_manifests)/")
 
@@ -101,7 +104,7 @@ class Registry:
         """The answer to a request, signed as the registry wants it; to be used as a context."""
         session = self.session()
         for last in (False, True):
-            headers = {**given.get("headers", {}), **self._authority.header(kind)}
+            headers = {**given.get("headers", {}), **(self._authority.header(kind) if self._is_here(url) else {})}
             body = {"data": content()} if content else {}
             answer = await session.request(method, url, **{**given, **body, "headers": headers})
             if last or not await self._challenged(answer, kind, more):
@@ -110,11 +113,15 @@ class Registry:
 
     async def _challenged(self, answer: aiohttp.ClientResponse, kind: str, more: Sequence[str]) -> bool:
         challenge = answer.headers.get("WWW-Authenticate", "")
-        if answer.status != 401 or not challenge:
+        if answer.status != 401 or not challenge or not self._is_here(answer.url):
             return False
         answer.release()
         await self._authority.answer(self.session(), kind, challenge, more)
         return True
+
+    def _is_here(self, url: str | URL) -> bool:
+        """Whether it is this registry that answers there: uploads may be sent elsewhere, and no secret goes with them."""
+        return URL(url).origin() == URL(self.url).origin()
 
     async def signature(self, kind: str) -> Mapping[str, str]:
         """What was good for requests of that kind before."""
@@ -179,6 +186,8 @@ class Repository:
         query = {"mount": digest, "from": source}
         more = (f"repository:{source}:pull",)
         async with self._asked("POST", "blobs/uploads/", params=query, more=more, kind=f"mount:{source}") as answer:
+            if answer.status in _NOT_MOUNTED:
+                return False
             await self._check(answer, 201, 202)
             begun = answer.headers.get("Location", "") if answer.status == 202 else ""
         if begun:
@@ -210,7 +219,7 @@ class Repository:
             await self._check(answer, 202)
             return answer.headers["Location"]
 
-    async def download(self, digest: str) -> AsyncIterator[bytes]:
+    async def download(self, digest: str) -> AsyncGenerator[bytes]:
         """The blob's bytes."""
         async with self._asked("GET", f"blobs/{digest}") as answer:
             await self._check(answer, 200)
@@ -351,12 +360,17 @@ def _translated(location: str) -> Iterator[None]:
     except ServiceError:
         raise
     except HttpResponseError as error:
+        if error.response is None:  # nobody answered: it is the app's identity that gives no token, which may heal
+            message = f"{location}: the app cannot sign in: {foreign(error.message)}"
+            raise BuildFailed(message, code="RegistryDenied", retryable=True) from error
         status = error.status_code or 0
         headers: Mapping[str, str] = getattr(error.response, "headers", {})
         raise _refusal(location, status, foreign(error.message), headers.get("Retry-After", "")) from error
     except ValueError as error:  # the published client's, for what is not what its digest says
         raise Unavailable(f"{location}: {foreign(error)}", code="RegistryCorrupt") from error
     except (AzureError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        if isinstance(error.__cause__, ServiceError):  # of what gives the bytes that are sent, which has failed
+            raise error.__cause__ from None
         raise Unavailable(f"The registry of {location} is away: {type(error).__name__}.", code="RegistryAway") from error
 
 
@@ -364,7 +378,7 @@ def _refusal(location: str, status: int, said: str, retry_after: str) -> Service
     pause = float(retry_after) if retry_after.isdecimal() else None
     if status == 429:
         return Throttled(f"{location}: the registry asks for patience.", retry_after=pause)
-    if status >= 500 or status == 408:
+    if not 400 <= status < 500 or status == 408:
         return Unavailable(f"{location}: the registry answered {status}: {said}", code="RegistryAway")
     if status in (401, 403):
         return BuildFailed(f"{location}: the registry does not permit it ({status}).", code="RegistryDenied")

@@ -23,7 +23,7 @@ from shared.resources.manifests import Manifests
 from shared.resources.models import Models
 from shared.resources.operations import Operations
 from shared.resources.pipelines import Pipelines
-from shared.resources.repeatability import Once, Repeatable, Requests
+from shared.resources.repeatability import NO_CONTENT, NoContent, Once, Repeatable, Requests
 from shared.resources.services import Services
 
 _KEPT = timedelta(days=8)
@@ -81,7 +81,7 @@ class Commands:
             raise _invalid(f"type: got '{foreign(command.type, 80)}'; accepts {', '.join(self._acts)}.")
         account = self._account(command.subject)
         asked = json.dumps([command.type, account.scope, command.data], sort_keys=True)
-        key = f"event:{command.source}\n{command.id}"
+        key = f"event:{json.dumps([command.source, command.id])}"
         await act(account, command, Repeatable(key, hashlib.sha256(asked.encode()).hexdigest(), _KEPT))
 
     def _account(self, subject: str) -> Account:
@@ -114,8 +114,15 @@ class Commands:
         body = _body(ServiceUpdateRequest, rest)
         await self._once(account, repeatable, Operation, lambda once: self._services.update(account, identifier, body, once))
 
-    async def _delete_service(self, account: Account, command: Command, _: Repeatable) -> None:
-        await self._services.delete(account, _body(_Named, command.data).id)
+    async def _delete_service(self, account: Account, command: Command, repeatable: Repeatable) -> None:
+        """Once it is accepted its operation ends the calls, also when compute is away just now."""
+        identifier = _body(_Named, command.data).id
+
+        async def delete(once: Once) -> NoContent:
+            await self._services.delete(account, identifier, once=once)
+            return NO_CONTENT
+
+        await self._once(account, repeatable, NoContent, delete)
 
     async def _cancel_operation(self, account: Account, command: Command, repeatable: Repeatable) -> None:
         identifier, cancel = _body(_Named, command.data).id, self._operations.cancel

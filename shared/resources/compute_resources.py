@@ -16,6 +16,7 @@ from shared.domain.operations import Operation
 from shared.domain.plans import DELETE_SERVICE
 from shared.domain.ports import Clock, Store
 from shared.domain.services import Service
+from shared.resources.every import every
 from shared.resources.removal import Reference, refuse_while_referred
 from shared.resources.repeatability import UNREPEATED, Once
 
@@ -66,6 +67,8 @@ class ComputeResources:
 
         Raises InvalidRequest naming what is missing, and Conflict for a change that services which run there forbid.
         """
+        if request.kind is not ComputeKind.LOCAL:
+            self._refuse_given(name)
         settings = await self._kinds.checked(request)
         while True:
             stored = await self._stored(account, name.lower())
@@ -83,8 +86,7 @@ class ComputeResources:
 
     async def delete(self, account: Account, name: str) -> bool:
         """Delete it; False when it is not there. Raises Conflict while services run on it, or are being cleared from it."""
-        if self._kinds.local and name.lower() == LOCAL:
-            raise Conflict("The settings of this app give the compute resource 'local'.", code="ComputeInSettings")
+        self._refuse_given(name)
         while True:
             stored = await self._stored(account, name.lower())
             if stored is None:
@@ -128,6 +130,10 @@ class ComputeResources:
     async def _names(self, account: Account) -> list[str]:
         return sorted(record.name for record in (await self.page(account, Filters(), _MOST_NAMED, None)).items)
 
+    def _refuse_given(self, name: str) -> None:
+        if self._kinds.local and name.lower() == LOCAL:
+            raise Conflict("The settings of this app give the compute resource 'local'.", code="ComputeInSettings")
+
     async def _refuse_moving(
         self, account: Account, record: ComputeResourceRecord, settings: ComputeResourceRequest
     ) -> None:
@@ -138,8 +144,7 @@ class ComputeResources:
     async def _refuse_used(self, account: Account, record: ComputeResourceRecord) -> None:
         services = Reference(Service, {"computeName": record.name.lower()})
         await refuse_while_referred(self._store, account, ComputeResourceRecord, record.name, (services,))
-        active = await self._store.page(account, Operation, {"active": "true"}, count=_MOST_NAMED)
-        for operation in active.items:
+        async for operation in every(self._store, account, Operation, {"active": "true"}):
             on = str(operation.checkpoint.get("computeResourceId", ""))
             if operation.workflow == DELETE_SERVICE and compute_name(on) == record.name.lower():
                 raise Conflict(f"compute {record.name} is still used by operation {operation.id}.", code="ComputeInUse")
@@ -150,5 +155,8 @@ def _claim(name: str) -> str:
 
 
 def _place(settings: ComputeResourceRequest) -> tuple[object, ...]:
-    cluster = settings.cluster
-    return (settings.kind, cluster and cluster.namespace, cluster and cluster.front_end.address)
+    """What services' address and the kinds of their objects come from."""
+    if settings.cluster is None:
+        return (settings.kind,)
+    cluster, front_end = settings.cluster, settings.cluster.front_end
+    return (settings.kind, cluster.namespace, front_end.address, front_end.kind, cluster.scaling.kind)

@@ -9,11 +9,12 @@ from shared.domain.errors import Conflict, PreconditionFailed, ServiceError
 from shared.domain.filters import OperationFilters
 from shared.domain.operations import Operation, State, StepStatus
 from shared.domain.plans import DELETE_SERVICE, PLANS, Plan
-from shared.domain.ports import Clock, Store, WakeUps
+from shared.domain.ports import NO_TELEMETRY, Clock, Store, Telemetry, WakeUps
 from shared.domain.tracing import trace_parent
 from shared.domain.wire import Json
 from shared.resources.found import found
-from shared.resources.repeatability import UNREPEATED, Once
+from shared.resources.repeatability import UNREPEATED, Once, remember
+from shared.resources.transitions import Transitions
 
 _logger = logging.getLogger(__name__)
 
@@ -21,11 +22,19 @@ _logger = logging.getLogger(__name__)
 class Operations:
     """The operations of an account."""
 
-    def __init__(self, store: Store, clock: Clock, wake_ups: WakeUps, plans: Mapping[str, Plan] = PLANS) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        wake_ups: WakeUps,
+        plans: Mapping[str, Plan] = PLANS,
+        telemetry: Telemetry = NO_TELEMETRY,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._wake_ups = wake_ups
         self._plans = plans
+        self._transitions = Transitions(telemetry)
 
     def accepted(
         self,
@@ -54,11 +63,19 @@ class Operations:
         )
 
     async def start(self, account: Account, operation: Operation) -> None:
-        """Wake what was committed. Never fails: what is not woken here is found by the sweep."""
+        """Tell of what was committed, and wake it. Never fails: what is not woken here is found by the sweep."""
+        self._transitions.tell(None, operation, "Accepted")
+        await self._wake(account, operation)
+
+    def tell_cancelled(self, operation: Operation) -> None:
+        """Tell of one that was cancelled with the resource it is about, and not by the engine, which tells by itself."""
+        self._transitions.tell(operation, operation.cancelled(self._clock.now()), "Cancelled")
+
+    async def _wake(self, account: Account, operation: Operation) -> None:
         try:
             await self._wake_ups.wake(account, operation)
         except ServiceError as error:
-            _logger.warning("operation=%s was accepted but not woken, the sweep will: %s", operation.id, error.message)
+            _logger.warning("operation=%s: not woken, the sweep will: %s", operation.id, error.message)
 
     async def get(self, account: Account, identifier: str) -> Operation:
         """One operation; raises NotFound."""
@@ -78,7 +95,7 @@ class Operations:
             stored = await found(self._store, account, Operation, identifier)
             operation = stored.document
             if operation.state is State.CANCELLED or (operation.cancel_requested and not operation.state.terminal):
-                await self._record(account, once, operation)
+                await remember(self._store, account, once, operation)
                 return operation
             _refuse_uncancellable(operation)
             cancelling = operation.cancelling(self._clock.now())
@@ -86,14 +103,8 @@ class Operations:
                 await self._store.commit(account, [*once.recording(cancelling), Replace(stored, cancelling)])
             except PreconditionFailed:
                 continue
-            await self.start(account, cancelling)
+            await self._wake(account, cancelling)
             return cancelling
-
-    async def _record(self, account: Account, once: Once, operation: Operation) -> None:
-        """The request is remembered though it changes nothing, so that its id is taken."""
-        changes = once.recording(operation)
-        if changes:
-            await self._store.commit(account, changes)
 
 
 def _refuse_uncancellable(operation: Operation) -> None:

@@ -70,6 +70,24 @@ class Once:
 UNREPEATED = Once(None)
 
 
+class NoContent(Document):
+    """The result of a request that has none to show."""
+
+    kind: ClassVar[str] = "no-content"
+
+    id: str = ""
+
+
+NO_CONTENT = NoContent()
+
+
+async def remember(store: Store, account: Account, once: Once, result: Document) -> None:
+    """Record a request that changes nothing, so that its id is taken; raises Taken when that is another's already."""
+    changes = once.recording(result)
+    if changes:
+        await store.commit(account, changes)
+
+
 class Requests:
     """The requests of an account that were carried out and may come again."""
 

@@ -3,12 +3,13 @@
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 
 from shared.domain.accounts import Account
 from shared.domain.computing import Compute, Computes
 from shared.domain.deployments import Deployment
 from shared.domain.documents import Change, Claim, Insert, Page, Release, Remove, Replace, Stored, Touch
-from shared.domain.errors import Conflict, InvalidRequest, OperationInProgress, PreconditionFailed, Taken
+from shared.domain.errors import Conflict, InvalidRequest, NotFound, OperationInProgress, PreconditionFailed, Taken
 from shared.domain.filters import ServiceFilters
 from shared.domain.ids import created_at, new_id
 from shared.domain.images import Image
@@ -27,10 +28,11 @@ from shared.domain.services import (
     ServiceUpdateRequest,
 )
 from shared.domain.wire import Wire
+from shared.resources.applying import applied
 from shared.resources.found import found, missing, referred
 from shared.resources.keys import KeyRing
 from shared.resources.operations import Operations
-from shared.resources.repeatability import UNREPEATED, Once
+from shared.resources.repeatability import NO_CONTENT, UNREPEATED, Once, remember
 from shared.resources.tags import ANY_TAG, ExpectedTags, changed_meanwhile
 
 
@@ -108,7 +110,8 @@ class Services:
             if not expected.met_by(service.tag):
                 before = service.last_update
                 if before is not None and before.but(operation_id="") == asked:
-                    return (await found(self._store, account, Operation, before.operation_id)).document
+                    with suppress(NotFound):  # it was so long ago that its operation is forgotten
+                        return (await found(self._store, account, Operation, before.operation_id)).document
                 raise changed_meanwhile(service.tag)
             if service.operation_id is not None:
                 raise OperationInProgress(f"service {service.id}", service.operation_id)
@@ -144,7 +147,9 @@ class Services:
         """Services that fit the filters, newest first."""
         return await self._store.page(account, Service, filters.given(), count=count, after=after)
 
-    async def delete(self, account: Account, identifier: str, expected: ExpectedTags = ANY_TAG) -> bool:
+    async def delete(
+        self, account: Account, identifier: str, expected: ExpectedTags = ANY_TAG, *, once: Once = UNREPEATED
+    ) -> bool:
         """Delete it: when this returns the service takes no calls; what is left to clear is an operation.
 
         False when there is no such service. Taken in any state; what is under way is cancelled. Raises Unavailable
@@ -155,15 +160,19 @@ class Services:
             stored = await self._store.get(account, Service, identifier)
             if stored is None:
                 await self._withdraw_again(account, identifier)
+                await remember(self._store, account, once, NO_CONTENT)
                 return False
             if not expected.met_by(stored.document.tag):
                 raise changed_meanwhile(stored.document.tag)
             (operation_id,) = self._new_ids(1)
             try:
-                changes, operation = await self._delete_changes(account, stored, operation_id)
-                await self._store.commit(account, changes)
+                under_way = await self._under_way(account, stored.document)
+                changes, operation = await self._delete_changes(account, stored, under_way, operation_id)
+                await self._store.commit(account, [*once.recording(NO_CONTENT), *changes])
             except PreconditionFailed:
                 continue
+            if under_way:
+                self._operations.tell_cancelled(under_way.document)
             await self._operations.start(account, operation)
             compute = await self._compute(account, stored.document)
             await compute.ensure_withdrawn(identifier)
@@ -194,12 +203,7 @@ class Services:
         """The keys that are stored are those in force from the moment this returns. Raises NotFound and Unavailable."""
         service = await self.get(account, identifier)
         compute = await self._compute(account, service)
-        while True:
-            stored = await self._generations(account, identifier)
-            await compute.ensure_keys(identifier, self._key_ring.keys(account, stored.document))
-            latest = await self._generations(account, identifier)
-            if latest.document == stored.document:
-                return
+        await applied(lambda: self.keys(account, identifier), lambda keys: compute.ensure_keys(identifier, keys))
 
     async def _compute(self, account: Account, service: Service) -> Compute:
         return await self._computes.find(account, service.compute_resource.id, field="computeResource.id")
@@ -250,8 +254,11 @@ class Services:
             },
         )
 
+    async def _under_way(self, account: Account, service: Service) -> Stored[Operation] | None:
+        return await found(self._store, account, Operation, service.operation_id) if service.operation_id else None
+
     async def _delete_changes(
-        self, account: Account, stored: Stored[Service], operation_id: str
+        self, account: Account, stored: Stored[Service], under_way: Stored[Operation] | None, operation_id: str
     ) -> tuple[Sequence[Change], Operation]:
         service, now = stored.document, self._clock.now()
         checkpoint = {"computeResourceId": service.compute_resource.id, "cancelled": service.operation_id}
@@ -270,13 +277,12 @@ class Services:
         if service.deployment_id:
             current = await found(self._store, account, Deployment, service.deployment_id)
             changes.append(Replace(current, current.document.expired(now)))
-        if service.operation_id:
-            changes += await self._cancellation(account, service.operation_id)
+        if under_way:
+            changes += await self._cancellation(account, under_way)
         return changes, operation
 
-    async def _cancellation(self, account: Account, operation_id: str) -> list[Change]:
+    async def _cancellation(self, account: Account, under_way: Stored[Operation]) -> list[Change]:
         """The operation that was changing the service ends with it, and so does the deployment that it began, if any."""
-        under_way = await found(self._store, account, Operation, operation_id)
         now = self._clock.now()
         changes: list[Change] = [Replace(under_way, under_way.document.cancelled(now))]
         deployment_id = under_way.document.checkpoint.get("deploymentId")

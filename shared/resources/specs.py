@@ -1,5 +1,7 @@
 """What compute is asked to run: made of the records of a service, its keys derived anew each time."""
 
+from dataclasses import replace
+
 from shared.domain.accounts import Account
 from shared.domain.computing import CollectionTargets, ServiceSpec
 from shared.domain.images import Image
@@ -22,7 +24,8 @@ class Specs:
         """What answers the calls of the service by its record; None when nothing ever did."""
         if service.deployment_id is None:
             return None
-        return await self.of(account, service, service.deployment_id, service.image, service.settings)
+        spec = await self.of(account, service, service.deployment_id, service.image, service.settings)
+        return replace(spec, answered=True)
 
     async def of(
         self, account: Account, service: Service, deployment_id: str, image: Image, settings: ServiceSettings

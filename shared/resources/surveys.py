@@ -47,19 +47,24 @@ class Surveys:
         settled = [service for service in services if service.operation_id is None]  # nobody is changing them
         specs = [spec for service in settled if (spec := await self._specs.running(account, service))]
         seen = await compute.survey(account, specs, [service.id for service in services])
-        for service_id in seen.orphans:
-            await self._remove_orphan(account, compute, service_id)
         for service in settled:
             if service.id in seen.services:
                 await self._follow(account, service, seen.services[service.id])
+        for service_id in seen.orphans:
+            await self._remove_orphan(account, compute, service_id)
 
     async def _remove_orphan(self, account: Account, compute: Compute, service_id: str) -> None:
         """The records were read before compute was asked: one that is there now is no orphan."""
         if await self._store.get(account, Service, service_id) is not None:
             return
         _logger.warning("account=%s service=%s is nobody's, and is removed from its cluster", account.name, service_id)
-        await compute.ensure_withdrawn(service_id)
-        await compute.ensure_removed(service_id)
+        try:
+            await compute.ensure_withdrawn(service_id)
+            await compute.ensure_removed(service_id)
+        except ServiceError as error:
+            if error.retryable:
+                raise  # the others would be asked in vain, too
+            _logger.warning("service=%s cannot be removed from its cluster: %s", service_id, error.message)
 
     async def _follow(self, account: Account, seen: Service, observed: Observed) -> None:
         stored = await self._store.get(account, Service, seen.id)

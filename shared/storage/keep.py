@@ -4,11 +4,12 @@ import asyncio
 import base64
 import io
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 
 from shared.domain.errors import Unavailable
 from shared.domain.ports import Incoming, KeptBlob
@@ -49,10 +50,7 @@ class BlobKeep:
         """How large it is, None when it is not there."""
         blob = await self._blob(name)
         with translated("look at keep"):
-            try:
-                return (await blob.get_blob_properties()).size
-            except ResourceNotFoundError:
-                return None
+            return await _size(blob)
 
     async def read(self, name: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """Its bytes from `start` on."""
@@ -81,9 +79,11 @@ class BlobKeep:
             async for found in container.list_blobs(name_starts_with=prefix):
                 yield KeptBlob(found.name, found.size, found.last_modified)
 
-    async def remove(self, name: str) -> None:
-        """It is not kept any more."""
-        await self._blobs.remove(CONTAINER, name)
+    async def remove(self, name: str, *, unless_used_since: datetime | None = None) -> None:
+        """It is not kept any more, unless it was put or kept again since then."""
+        blob = await self._blob(name)
+        with translated("remove keep"), suppress(ResourceNotFoundError, ResourceModifiedError):
+            await blob.delete_blob(if_unmodified_since=unless_used_since)
 
     async def _blob(self, name: str) -> "BlobClient":
         return await self._blobs.blob(CONTAINER, name)
@@ -110,13 +110,15 @@ class _Incoming:
         """All that was written is kept under that name; when something is already, that stays."""
         target = await self._blobs.blob(CONTAINER, name)
         with translated("write keep"):
-            if await target.exists():
+            if await _size(target) is not None:
                 await target.set_blob_metadata({})  # so that it counts as used now
                 return
             await self._commit()
             await target.start_copy_from_url(await self._blobs.signed(CONTAINER, self._place))
-            while (await target.get_blob_properties()).copy.status == "pending":  # noqa: ASYNC110  # nothing tells us
+            while (copy := (await target.get_blob_properties()).copy).status == "pending":  # noqa: ASYNC110  # nobody tells
                 await asyncio.sleep(_COPY_SECONDS)
+        if copy.status != "success":
+            raise Unavailable(f"{name} could not be kept: the copy ended as {copy.status}.", code="NotKept")
 
     async def clear(self) -> None:
         """What was committed here is nobody's any more; uncommitted blocks go by themselves."""
@@ -147,6 +149,15 @@ class _Incoming:
     async def _staged(self) -> None:
         if self._staging is not None:
             await self._staging
+
+
+async def _size(blob: "BlobClient") -> int | None:
+    """How large it is, None when it is not there, whole: a copy that has broken off leaves an empty blob."""
+    try:
+        found = await blob.get_blob_properties()
+    except ResourceNotFoundError:
+        return None
+    return found.size if found.copy.status in (None, "success") else None
 
 
 async def _send(blob: "BlobClient", block: str, content: bytes) -> None:

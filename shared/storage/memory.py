@@ -26,6 +26,7 @@ from shared.domain.documents import (
     Touch,
 )
 from shared.domain.errors import PreconditionFailed, Taken, Unavailable, foreign
+from shared.domain.fencing import check_fence
 from shared.domain.operations import Operation
 from shared.domain.ports import BuildLog, Clock, Incoming, KeptBlob
 from shared.storage.rows import rows_of
@@ -70,6 +71,7 @@ class MemoryStore:
     async def commit(self, account: Account, changes: Sequence[Change]) -> Sequence[Stored[Document]]:
         """All of the changes, or none."""
         rows_of(changes)  # raises TooLarge, by the limits of the real one
+        check_fence()
         for change in changes:
             self._check(account, change)
         written = [self._apply(account, change) for change in changes]
@@ -238,9 +240,11 @@ class MemoryKeep:
             if name.startswith(prefix):
                 yield KeptBlob(name, len(content), used)
 
-    async def remove(self, name: str) -> None:
-        """It is not kept any more."""
-        self._kept.pop(name, None)
+    async def remove(self, name: str, *, unless_used_since: datetime | None = None) -> None:
+        """It is not kept any more, unless it was put or kept again since then."""
+        _, used = self._kept.get(name, (b"", self._clock.now()))
+        if unless_used_since is None or used < unless_used_since:
+            self._kept.pop(name, None)
 
 
 class _MemoryIncoming:

@@ -90,7 +90,7 @@ def parse_wake_up(body: bytes) -> WakeUp:
         message = json.loads(body)
         trace_parent = valid_trace_parent(str(message.get("traceparent")))
         return WakeUp(_account(message["account"]), str(message["operationId"]), trace_parent)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidRequest(f"The message is no wake-up: {foreign(error)}.") from None
 
 
@@ -103,7 +103,7 @@ def parse_outbox_wake_up(body: bytes) -> Account:
     """Whose outbox it is about; raises InvalidRequest for anything else."""
     try:
         return _account(json.loads(body)["account"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InvalidRequest(f"The message names no outbox: {foreign(error)}.") from None
 
 

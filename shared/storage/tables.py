@@ -17,6 +17,7 @@ from azure.data.tables.aio import TableClient
 from shared.domain.accounts import Account
 from shared.domain.documents import Change, Document, Held, Insert, Page, Release, Renew, Replace, Stored
 from shared.domain.errors import PreconditionFailed, ServiceError, Taken, TooLarge
+from shared.domain.fencing import check_fence
 from shared.domain.ids import complement
 from shared.storage.connection import StorageConnection, transport
 from shared.storage.failures import opened, translated
@@ -129,6 +130,7 @@ class TableStore:
 
     async def _submitted(self, account: Account, rows: Sequence[Row]) -> Sequence[Mapping[str, Any]]:
         client = await self._ready()
+        check_fence()
         with translated("commit"):
             try:
                 if len(rows) == 1 and rows[0].write is not Write.DELETE:  # the SDK hides that a deleted row was gone

@@ -4,7 +4,6 @@ A run is begun as a `taskRuns` resource, whose name is ours to choose; `schedule
 begin another when it is asked again. Source: Microsoft.ContainerRegistry 2025-03-01-preview, taskRuns and runs.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +15,7 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 from shared.domain.errors import BuildFailed, Unavailable
 from shared.domain.fencing import check_fence
+from shared.registries.resources import RegistryResource
 from shared.tasks.failures import translated
 from shared.tasks.signed import put
 
@@ -33,33 +33,11 @@ _SHORTEST, _LONGEST = 300, 28_800
 """Seconds: what ACR Tasks takes as a run's timeout."""
 SUCCEEDED = "Succeeded"
 _ENDED = frozenset({SUCCEEDED, "Failed", "Canceled", "Error", "Timeout"})
-_RESOURCE_ID = re.compile(
-    r"/subscriptions/([\w-]+)/resourceGroups/([\w.()-]+)/providers/Microsoft\.ContainerRegistry/registries/([A-Za-z0-9]{5,50})",
-    re.IGNORECASE,
-)
 
 
 def cloud_of(host: str) -> AzureClouds | None:
     """Whose management API knows the registry of that host; None when it is not Azure's."""
     return next((cloud for ending, cloud in _CLOUDS.items() if host.endswith(ending)), None)
-
-
-@dataclass(frozen=True)
-class RegistryResource:
-    """A registry as Azure Resource Manager knows it."""
-
-    subscription: str
-    resource_group: str
-    name: str
-
-    @classmethod
-    def parse(cls, text: str) -> "RegistryResource":
-        """The registry of that resource id; raises ValueError."""
-        found = _RESOURCE_ID.fullmatch(text.strip().rstrip("/"))
-        if found is None:
-            accepted = "/subscriptions/…/resourceGroups/…/providers/Microsoft.ContainerRegistry/registries/…"
-            raise ValueError(f"'{text[:200]}' is no registry's resource id; accepts {accepted}")
-        return cls(*found.groups())
 
 
 @dataclass(frozen=True)

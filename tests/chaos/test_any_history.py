@@ -10,7 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from shared.domain.computing import Observed, Survey
 from shared.domain.documents import Document
-from shared.domain.operations import ErrorResponse
+from shared.domain.operations import ErrorResponse, Operation
+from shared.domain.plans import DELETE_SERVICE
 from shared.domain.services import Service
 from tests.chaos.disturbance import Fault
 from tests.chaos.worlds import ChaosWorld
@@ -23,6 +24,11 @@ skews = st.sampled_from([timedelta(0), timedelta(seconds=30), timedelta(seconds=
 anybody = st.integers(0, 100)
 MISSING, UP = Observed(missing=("Ingress",)), Observed(ready=True)
 DOWN = Observed(error=ErrorResponse(code="Down", message="nothing is ready", status_code=503))
+
+
+def keeps_its_effects(operation: Operation) -> bool:
+    """Whether it says what it left, and leaves it, when it is given up: a delete, or what fails to be taken back."""
+    return operation.workflow == DELETE_SERVICE or (operation.undoing and operation.steps[-1].attempts > 0)
 
 
 class AnyHistory(RuleBasedStateMachine):
@@ -100,6 +106,16 @@ class AnyHistory(RuleBasedStateMachine):
 
         self._at_risk(given)
         self.runner.run(cancel())
+
+    @rule(given=faults, which=anybody)
+    def gives_up(self, given, which):
+        async def close() -> None:
+            active = [operation for operation in await self.world.active() if not keeps_its_effects(operation)]
+            if active:
+                await self.world.close(active[which % len(active)].id)
+
+        self._at_risk(given)
+        self.runner.run(close())
 
     @rule(given=faults, skew=skews)
     def delivers(self, given, skew):

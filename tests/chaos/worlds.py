@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from shared.domain.computing import Survey
+from shared.domain.computing import ReplicaLog, Survey
 from shared.domain.documents import Document
 from shared.domain.errors import Conflict, NotFound, PreconditionFailed, ServiceError
 from shared.domain.images import Image, ImageRequest, ImageType
@@ -35,6 +35,7 @@ class ChaosWorld(World):
         self.builds: defaultdict[str, int] = defaultdict(int)
         self._process = Process()
         super().__init__()
+        self.compute.printed = [ReplicaLog("replica", "current", ("starting",))]
 
     def seam(self, port: str, adapter: Any) -> Any:
         return Disturbed(port, adapter, self._process, self._disturb, self._meanwhile)
@@ -145,6 +146,11 @@ class ChaosWorld(World):
         """What the timer does."""
         with suppress(Killed, ServiceError):
             await self.worker().sweep(ACCOUNT)
+
+    async def close(self, operation_id: str) -> None:
+        """What the poison queue's function does."""
+        with suppress(Killed, ServiceError):
+            await self.worker().close(ACCOUNT, operation_id)
 
     async def survey(self) -> None:
         """What another timer does, with what compute shows now."""

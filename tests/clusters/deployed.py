@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from shared.bootstrap import SystemClock
+from shared.clock import SystemClock
 from shared.compute.kubernetes.api import KubernetesApi
 from shared.compute.kubernetes.deployer import KubernetesCompute
 from shared.compute.kubernetes.names import object_name

@@ -166,8 +166,9 @@ async def test_a_namespace_that_is_not_there_is_named(cluster):
     async with replace(cluster, namespace="slipway-nowhere").api() as api:
         assert not await api.has_namespace()
         assert await api.list(DEPLOYMENT) == ()
-        with pytest.raises(DeployFailed, match='namespaces "slipway-nowhere" not found'):
+        with pytest.raises(DeployFailed, match='namespaces "slipway-nowhere" not found') as failure:
             await api.apply(secret())
+        assert failure.value.status_code == 500, "whoever operates the cluster has to make one"
 
 
 async def test_a_name_that_would_be_another_path_is_refused(kubernetes):
@@ -241,8 +242,9 @@ async def test_a_version_is_told(kubernetes):
 
 
 async def test_a_kind_that_is_not_defined_is_named(kubernetes):
-    with pytest.raises(DeployFailed, match=r"list nothings\.example\.com"):
+    with pytest.raises(DeployFailed, match=r"list nothings\.example\.com") as failure:
         await kubernetes.list(Kind("example.com/v1", "Nothing", "nothings"))
+    assert failure.value.status_code == 500
 
 
 def _with_environment(**values: str) -> Object:

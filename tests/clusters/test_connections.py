@@ -177,6 +177,19 @@ async def test_a_kubeconfig_is_read_again_when_the_cluster_does_not_know_it(plai
     await api.close()
 
 
+async def test_a_kubeconfig_is_read_again_when_the_cluster_is_not_where_it_was(plain, azure):
+    azure.secrets["main-cluster"] = json.dumps(kubeconfig("http://127.0.0.1:1", {"token": "second"}))
+    plain.tokens = {"second"}
+    api = KubernetesApi(connecting(IN_VAULT, settings(), Surroundings(azure=azure.azure)), "default")
+    with pytest.raises(Unavailable):
+        await api.version()
+    azure.secrets["main-cluster"] = json.dumps(kubeconfig(plain.url, {"token": "second"}))
+    assert await api.version()
+    assert await api.version()
+    assert len(azure.asked) == 2
+    await api.close()
+
+
 async def test_a_key_vault_that_is_not_set_is_named():
     with pytest.raises(ConnectionInvalid, match="SLIPWAY_KEY_VAULT is missing"):
         await connecting(IN_VAULT, settings(vault=""))()

@@ -8,9 +8,10 @@ from uuid import uuid4
 
 import pytest
 
-from shared.bootstrap import SystemClock
+from shared.clock import SystemClock
 from shared.compute.kubernetes.api import KubernetesApi
 from shared.compute.kubernetes.deployer import KubernetesCompute
+from shared.compute.kubernetes.objects import secret
 from shared.domain.accounts import Account
 from shared.domain.compute_resources import (
     ClusterRegistry,
@@ -21,13 +22,15 @@ from shared.domain.compute_resources import (
     Scaling,
     ScalingMetric,
 )
-from shared.domain.computing import LogQuery
+from shared.domain.computing import CollectionTargets, LogQuery
 from shared.domain.errors import Conflict, DeployFailed, InvalidRequest, Unavailable
-from shared.domain.service_settings import AutoScaler, ServiceSettings
+from shared.domain.service_settings import AutoScaler, ModelDataCollection, ServiceSettings
 from shared.domain.services import AuthKeys
 from tests.clusters.controllers import NOT_READY, READY, Said, crashed, pull_failed, unschedulable
 from tests.clusters.deployed import ONE, Deployed, deploying, scaled
 from tests.clusters.specs import CLUSTER
+from tests.clusters.stand_in.faults import broken, on
+from tests.clusters.stand_in.store import Writer
 
 OTHER_IMAGE = "sha256:" + "cd" * 32
 KINDS = {
@@ -178,6 +181,18 @@ async def test_the_autoscaler_goes_when_replicas_are_counted_again(service):
     assert "horizontalpodautoscalers" not in await there_are(service)
 
 
+async def test_the_autoscaler_is_gone_before_replicas_are_counted(service):
+    stand_in = service.cluster.needs_stand_in("the order of calls")
+    await service.deploy(service.but(settings=scaled(1, 8)))
+    del stand_in.calls[:]
+    await service.compute.ensure_deployment(service.but(settings=ServiceSettings(num_replicas=0)))
+    gone, counted = (
+        next(number for number, (asked, path) in enumerate(stand_in.calls) if asked == method and plural in path)
+        for method, plural in (("DELETE", "horizontalpodautoscalers"), ("PATCH", "deployments"))
+    )
+    assert gone < counted, "it would count them anew in between, and a parked service would run on"
+
+
 def test_no_replica_at_all_needs_something_that_hears_of_calls():
     nothing = ServiceSettings(auto_scaler=AutoScaler(min_replicas=0)).settled()
     with pytest.raises(InvalidRequest, match=r"autoScaler.minReplicas: got 0; .*which scales by hpa.*needs keda"):
@@ -196,13 +211,34 @@ def compute(settings: ClusterSettings) -> KubernetesCompute:
     return KubernetesCompute(settings, KubernetesApi(nowhere, "none"), SystemClock())
 
 
+HEARS = Scaling(kind=ScalerKind.KEDA, metric=ScalingMetric.SLOTS, prometheus_address="http://p", activation_query="up")
+
+
+async def least(service) -> int:
+    """How many replicas the service has at least."""
+    return (await service.get("keda.sh/v1alpha1", "scaledobjects"))["spec"]["minReplicaCount"]
+
+
 async def test_a_service_that_may_sleep_is_kept_awake_until_it_was_seen_ready(cluster):
-    hears = Scaling(kind=ScalerKind.KEDA, metric=ScalingMetric.SLOTS, prometheus_address="http://p", activation_query="up")
-    async with deploying(cluster, scaling=hears) as service:
+    async with deploying(cluster, scaling=HEARS) as service:
         spec = await service.deploy(service.but(settings=scaled(0, 4)))
-        assert (await service.get("keda.sh/v1alpha1", "scaledobjects"))["spec"]["minReplicaCount"] == 1
+        assert await least(service) == 1
         assert (await service.looked(spec=spec)).ready
-        assert (await service.get("keda.sh/v1alpha1", "scaledobjects"))["spec"]["minReplicaCount"] == 0
+        assert await least(service) == 0
+
+
+async def test_a_service_that_may_sleep_may_do_so_after_a_rollback_and_a_repair(cluster):
+    async with deploying(cluster, scaling=HEARS) as service:
+        spec = await service.deploy(service.but(settings=scaled(0, 4)))
+        assert (await service.looked(spec=spec)).ready
+        worked = replace(spec, answered=True)
+        failing = await service.deploy(replace(spec, image_digest=OTHER_IMAGE), crashed())
+        assert await least(service) == 1
+        await service.compute.ensure_rolled_back(spec.service_id, failing.deployment_id, worked)
+        assert await least(service) == 0
+        await service.cluster.request("DELETE", service.cluster.path("keda.sh/v1alpha1", "scaledobjects", service.name))
+        await service.compute.ensure_deployment(worked)
+        assert await least(service) == 0
 
 
 # Failures, and the way back.
@@ -227,6 +263,16 @@ async def test_a_failure_names_its_cause(service, how, status, reason, said):
     assert error.status_code == status
     assert error.details[0].code == reason
     assert said in error.message
+
+
+async def test_a_failure_names_its_cause_where_logs_cannot_be_read(service):
+    stand_in = service.cluster.needs_stand_in("a fault at will")
+    await service.deploy(how=crashed(3))
+    stand_in.fail_next(on("GET", "/log"), broken(500, times=None))
+    error = (await service.looked(3)).error
+    assert error is not None
+    assert "exit code 3" in error.message
+    assert (error.details[1].code, error.details[1].message[:40]) == ("Log", "The cluster could not read the log of th")
 
 
 async def test_pods_that_the_cluster_does_not_take_say_why(service):
@@ -304,6 +350,45 @@ async def test_new_keys_restart_nothing_and_leave_the_other_entries(service):
     assert (await service.get("v1", "secrets"))["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "slipway"
 
 
+async def test_pods_that_could_not_be_told_of_new_keys_are_told_when_that_is_tried_again(service):
+    stand_in = service.cluster.needs_stand_in("a fault at will")
+    await service.deploy(service.but(settings=ServiceSettings(num_replicas=2)))
+    fresh = AuthKeys(primary_key="a fresh one", secondary_key="second")
+    stand_in.fail_next(on("PATCH", "/pods/"), broken(503))
+    with pytest.raises(Unavailable):
+        await service.compute.ensure_keys(service.spec.service_id, fresh)
+    await service.compute.ensure_keys(service.spec.service_id, fresh)
+    assert all("slipway.io/keys" in pod["metadata"]["annotations"] for pod in await service.pods())
+    before = service.api.calls
+    await service.compute.ensure_keys(service.spec.service_id, fresh)
+    assert service.api.calls - before == 1
+
+
+async def test_new_keys_leave_what_an_update_puts_into_the_secret_meanwhile(service):
+    stand_in = service.cluster.needs_stand_in("something in the middle of a call")
+    await service.deploy()
+    collecting = service.but(
+        settings=ServiceSettings(num_replicas=1, data_collection=ModelDataCollection(storage_enabled=True)),
+        targets=CollectionTargets(storage="AccountName=a"),
+    )
+    wanted, writer = secret(collecting, service.settings), Writer("slipway", "Apply")
+    resource = next(each for each in stand_in.store.objects if each.kind == "Secret")
+
+    first = iter((True,))
+
+    def updated(request) -> bool:
+        """No fault: the update comes between the look at the Secret and the first change of it."""
+        if on("PATCH", "/secrets/")(request) and next(first, False):
+            stand_in.store.apply(resource, service.cluster.namespace, service.name, wanted, writer, force=True)
+        return False
+
+    stand_in.fail_next(updated, broken())
+    await service.compute.ensure_keys(service.spec.service_id, AuthKeys(primary_key="p", secondary_key="s"))
+    now = await service.get("v1", "secrets")
+    assert keys_of(now) == AuthKeys(primary_key="p", secondary_key="s")
+    assert base64.b64decode(now["data"]["storage"]) == b"AccountName=a"
+
+
 async def test_keys_without_their_secret_are_tried_again(service):
     with pytest.raises(Unavailable, match="put back"):
         await service.compute.ensure_keys(service.spec.service_id, service.spec.keys)
@@ -379,3 +464,14 @@ async def test_the_logs_of_a_crashed_container_are_there_beside_those_of_the_one
     service.clock.ahead = timedelta(minutes=5)
     error = (await service.looked(3)).error
     assert error.message.endswith("It last said: no model")
+
+
+async def test_a_log_that_a_node_does_not_give_keeps_no_other_from_being_read(service):
+    stand_in = service.cluster.needs_stand_in("logs without a kubelet")
+    await service.deploy(service.but(settings=ServiceSettings(num_replicas=2)))
+    away, there = sorted(pod["metadata"]["name"] for pod in await service.pods())
+    stand_in.log(there, "well", container="scoring")
+    stand_in.fail_next(on("GET", f"/pods/{away}/log"), broken(500))
+    printed = {log.replica: log.lines for log in await service.compute.logs(service.spec.service_id, LogQuery(tail=10))}
+    assert printed[there] == ("well",)
+    assert "cannot be read now: The cluster could not read the log of the pod" in printed[away][0]

@@ -260,6 +260,12 @@ def test_a_log_gives_away_that_the_architecture_is_wrong() -> None:
     assert failure(found) == (500, FAILED, "WrongArchitecture")
 
 
+def test_a_line_that_nests_without_end_is_shown_as_it_is() -> None:
+    error = diagnosis(CRASHED).with_log(["[" * 20_000]).error
+    assert error
+    assert "It last said: [[[" in error.message
+
+
 def test_no_token_of_a_log_or_an_event_is_shown() -> None:
     error = diagnosis(CRASHED).with_log(["GET https://a.blob.core.windows.net/b?sig=secret", "Bearer secret"]).error
     denied = diagnosis(pod(PULL), pull("GET https://r.io/token?scope=x&code=secret: 403 Forbidden", count=2)).error

@@ -184,7 +184,7 @@ async def test_a_body_past_the_limit_is_refused(start: Start, image: MakeImage) 
 
 
 async def test_a_body_that_never_arrives_takes_no_slot(start: Start, image: MakeImage) -> None:
-    async with start(replace(QUICK, request_timeout=0.5)) as cluster:
+    async with start(replace(QUICK, request_timeout=2)) as cluster:
         service = cluster.service()
         await service.deploy(image(), counted(1, slots=1))
         reader, writer = await asyncio.open_connection("127.0.0.1", int(cluster.addresses.front_end.rpartition(":")[2]))

@@ -70,3 +70,20 @@ def test_what_a_log_that_was_turned_over_held_is_there_too(tmp_path: Path) -> No
     logs.turn_over(1)
     written(logs.of("service", "only"), "after")
     assert next(logs.printed("service", LogQuery(tail=9))).lines == ("before", "after")
+
+
+def test_lines_that_tell_a_time_without_a_zone_or_nest_without_end_tell_no_time(tmp_path: Path) -> None:
+    logs = Logs(tmp_path, str)
+    said = ['{"timestamp": "2026-01-01T00:00:09"}', "[" * 20_000, '{"timestamp": 7}', line(3, "new")]
+    assert written(logs.of("service", "only"), *said).splitlines()[-1] == "new"
+    (printed,) = logs.printed("service", LogQuery(tail=100, since=datetime(2026, 1, 1, 0, 0, 2, tzinfo=UTC)))
+    assert printed.lines == (line(3, "new"),)
+
+
+def test_a_log_that_goes_while_logs_are_turned_over_keeps_no_other_from_it(tmp_path: Path) -> None:
+    logs = Logs(tmp_path, str)
+    written(logs.of("service", "b"), "long enough")
+    for gone in ("a", "c"):  # listed, and not there
+        (tmp_path / "service" / f"{gone}.log").symlink_to(tmp_path / "nowhere")
+    logs.turn_over(1)
+    assert (tmp_path / "service" / "b.log.1").read_text() == "long enough\n"

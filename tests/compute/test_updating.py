@@ -79,6 +79,16 @@ async def test_a_first_deployment_that_fails_leaves_nothing_running(cluster: Clu
     await until(lambda: not cluster.files("replicas/*"))
 
 
+async def test_replicas_that_take_long_to_fail_fail_the_deployment_too(start, image: MakeImage) -> None:
+    async with start(limits=replace(QUICK, healthy_again_after=0)) as cluster:
+        service = cluster.service()
+        spec = service.spec(image(fails="no weights"))
+        await cluster.compute.ensure_deployment(spec)
+        error = await service.outcome(spec)
+    assert error is not None
+    assert "no weights" in error.message
+
+
 async def test_replicas_that_do_not_start_in_time_fail_the_deployment(start, image: MakeImage) -> None:
     async with start(replace(QUICK, start_timeout=2)) as cluster:
         service = cluster.service()

@@ -1,3 +1,4 @@
+import platform
 from datetime import timedelta
 
 import pytest
@@ -106,10 +107,23 @@ def test_each_runtime_type_has_a_base_image_of_its_own():
         read_settings({**SETTINGS, "SLIPWAY_BASE_IMAGE_PYTHON": "Not An Image"})
 
 
+def test_the_resource_id_of_a_registry_is_checked_when_the_app_starts():
+    with pytest.raises(SettingError, match="SLIPWAY_REGISTRY_RESOURCE_ID: 'registry' is no registry's resource id"):
+        read_settings({**SETTINGS, "SLIPWAY_REGISTRY_RESOURCE_ID": "registry"})
+    assert read_settings(SETTINGS).images.registry_resource is None
+
+
 def test_logins_that_make_no_sense_are_refused_naming_the_setting_and_showing_nothing():
     with pytest.raises(SettingError, match="SLIPWAY_REGISTRY_AUTH holds") as refused:
         read_settings({**SETTINGS, "SLIPWAY_REGISTRY_AUTH": '{"auths": {"r.io": "SECRET"}}'})
     assert "SECRET" not in str(refused.value)
+
+
+@pytest.mark.parametrize("given", [{}, {"SLIPWAY_TARGET_PLATFORM": ""}])
+def test_images_are_for_amd64_whatever_machine_builds_them(given, monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    assert read_settings({**SETTINGS, **given}).images.platform == "linux/amd64"
+    assert read_settings({**SETTINGS, "SLIPWAY_TARGET_PLATFORM": "linux/arm64"}).images.platform == "linux/arm64"
 
 
 def test_no_part_of_an_account_leaves_its_scope():

@@ -120,6 +120,14 @@ def test_a_required_property_that_is_absent_or_null_is_named():
     assert {detail.message for detail in error.details} == {"name: required, and absent.", "mimeType: required, and absent."}
 
 
+@pytest.mark.parametrize("half", [{"name": "\ud83d"}, {"tags": ["\ud83d"]}, {"\ud83d": 1}])
+def test_half_a_surrogate_pair_is_refused_as_what_it_is(half):
+    error = refusal(ModelRequest, {**MODEL, **half})
+    assert error.code == "InvalidJson"
+    assert error.message.startswith("The body holds text that is not Unicode: ")
+    assert "secret" not in error.message
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[1]", b'"x"', b"null", b'{"name": NaN}', b"\xff", b"[" * 100_000])
 def test_what_is_no_json_object_is_refused(body):
     assert refusal(ModelRequest, body).code == "InvalidJson"

@@ -103,7 +103,7 @@ def test_a_worker_that_is_stopped_in_the_middle_of_a_step_leaves_it_to_the_next_
         url = upload(own_stack.description, "large.bin", os.urandom(250 * 1024 * 1024))
         model = api.post("models", json={"name": "large", "url": url, "mimeType": "application/octet-stream"}).json()
         location = road.build(road.manifest(models=(model["id"],))).headers["Operation-Location"]
-        eventually(lambda: api.get(location).json()["steps"][2]["state"] == "Running")
+        eventually(lambda: api.get(location).json()["steps"][3]["state"] == "Running")
         (worker,) = [pid for pid in descendants(own_stack.process.pid) if b"local.host" in command_line(pid)]
         os.kill(worker, signal.SIGTERM)
         began = time.monotonic()

@@ -1,6 +1,8 @@
 """CloudEvents as JSON: what others write is read or refused by name, what is written others read."""
 
+import base64
 import json
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -9,8 +11,11 @@ from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.errors import InvalidRequest
-from shared.domain.events import Event
+from shared.domain.accounts import Account
+from shared.domain.documents import Insert
+from shared.domain.errors import Detail, InvalidRequest
+from shared.domain.events import Event, events_of
+from shared.domain.models import MOST_TAGS, Model
 from shared.domain.operations import ErrorResponse
 from shared.events.format import event_text, read_command, refusal_text, tries_of, with_tries
 from tests.twins import EPOCH
@@ -28,6 +33,8 @@ COMMAND = {
     "subject": "/api/subscriptions/a/resourceGroups/b/accounts/c",
     "data": {"name": "digits"},
 }
+LARGEST = 64 * 1024
+"""Characters that a message of Queue Storage may have."""
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -79,6 +86,14 @@ def test_an_attribute_that_makes_no_sense_is_named(name, value):
     assert name in refused.value.message
 
 
+@pytest.mark.parametrize("name", ["id", "source", "type", "subject", "traceparent"])
+def test_text_that_is_not_unicode_is_refused(name):
+    with pytest.raises(InvalidRequest) as refused:
+        read_command(json.dumps({**COMMAND, name: "half of a pair: \ud83d"}))
+    assert refused.value.code == "InvalidEvent"
+    refused.value.message.encode()
+
+
 @given(st.text(max_size=60) | JSON.map(json.dumps))
 def test_anything_else_is_refused_and_never_breaks(text):
     with pytest.raises(InvalidRequest):
@@ -90,13 +105,68 @@ def test_a_trace_that_is_none_is_left_out(trace):
     assert read_command(json.dumps({**COMMAND, "traceparent": str(trace)})).trace_parent is None
 
 
-def test_a_refusal_holds_the_error_and_the_message_without_its_signature():
+@pytest.mark.parametrize(
+    "message",
+    [
+        '{"url": "https://a/b?sig=SECRET"}',
+        '{"url": "https:\\/\\/a\\/b?sv=1\\u0026sig=SECRET"}',
+        '{"url": "https:\\u002f\\u002fa/b\\u003fsig=SECRET"}',
+        '{"url": "https:\\/\\/a\\/b?sig=SECRET", and what is no JSON',
+        '{"url": "https:\\/\\/a\\/b?sig=SECRET", "half a pair": "\\ud83d"}',
+    ],
+)
+def test_a_refusal_holds_the_error_and_the_message_without_its_signature(message):
     error = ErrorResponse(code="InvalidRequest", message="url: no", status_code=400)
-    text = refusal_text("7", "/slipway/commands", '{"url": "https://a/b?sig=SECRET"}', error)
+    text = refusal_text("7", "/slipway/commands", message, error)
     refusal = JSONFormat().read(CloudEvent, text)
     assert (refusal.get_id(), refusal.get_type()) == ("7", "slipway.command.refused")
     assert refusal.get_data()["error"] == {"code": "InvalidRequest", "message": "url: no", "statusCode": 400}
     assert "SECRET" not in text
+
+
+def in_queue(text: str) -> int:
+    """How long it is as a message, in base64."""
+    return len(base64.b64encode(text.encode()))
+
+
+def test_the_event_of_a_model_with_all_the_tags_it_may_have_fits_in_a_queue():
+    tags = ("😀" * 256,) * MOST_TAGS
+    model = Model(
+        id=str(uuid4()),
+        name="n" * 255,
+        tags=tags,
+        url="http://store/x",
+        mime_type="application/json",
+        version=1,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    account = Account(str(uuid4()), "g" * 90, "a" * 64)
+    (insert,) = events_of(account, [Insert(model)], [Event], EPOCH, TRACE)
+    text = event_text(insert.document)
+    assert in_queue(text) <= LARGEST
+    assert JSONFormat().read(CloudEvent, text).get_data()["tags"] == list(tags)
+
+
+@pytest.mark.parametrize("character", ["x", "é", "漢", "😀", '"', "\x01"])
+@pytest.mark.parametrize("wrong", [1, 1000])
+def test_the_refusal_of_any_message_fits_in_a_queue(character, wrong):
+    details = [Detail("UnknownProperty", f"{number}: {character * 700}") for number in range(wrong)]
+    error = InvalidRequest(" ".join(detail.message for detail in details), details=details)
+    text = refusal_text("7", "/slipway/commands", character * 48 * 1024, ErrorResponse.of(error))
+    assert in_queue(text) <= LARGEST
+    told = JSONFormat().read(CloudEvent, text).get_data()
+    assert (told["error"]["code"], told["error"]["details"][0]["code"]) == ("InvalidRequest", "UnknownProperty")
+    assert told["error"]["message"].startswith("0: ")
+    assert told["message"].startswith(character)
+
+
+@pytest.mark.parametrize("character", ["x", "漢", "😀"])
+def test_a_command_that_is_put_off_still_fits_in_a_queue(character):
+    command = {**COMMAND, "data": {"description": ""}}
+    room = 48 * 1024 - 64 - len(json.dumps(command))
+    command["data"]["description"] = character * (room // len(character.encode()))
+    text = json.dumps(command, ensure_ascii=False)
+    assert in_queue(with_tries(text, 19)) <= LARGEST
 
 
 @given(st.integers(0, 100))
@@ -106,6 +176,8 @@ def test_a_command_that_was_put_off_says_how_often_and_is_otherwise_the_same(tri
     assert read_command(text) == read_command(json.dumps(COMMAND))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "7", '{"slipwaytries": "x"}', json.dumps(COMMAND)])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "7", *(f'{{"slipwaytries": {odd}}}' for odd in ('"x"', "-7", "1e999")), json.dumps(COMMAND)]
+)
 def test_what_does_not_say_was_never_put_off(text):
     assert tries_of(text) == 0

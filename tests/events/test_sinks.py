@@ -6,9 +6,9 @@ import pytest
 from aiohttp import web
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from shared.domain.errors import Unavailable
+from shared.domain.errors import InvalidRequest, Unavailable
 from shared.events.failures import CommandFailures
-from shared.events.format import event_text
+from shared.events.format import event_text, read_command
 from shared.events.sinks import EndpointSink, QueueSink
 from tests.events.test_format import an_event
 
@@ -108,6 +108,14 @@ async def test_a_command_that_can_heal_is_put_off_ever_longer_and_refused_in_the
     assert pauses[:4] == [2, 4, 8, 16]
     assert pauses[-1] == 300
     assert len(pauses) == 20
+
+
+async def test_what_cannot_even_be_read_is_refused():
+    queues, text = Queues(), "[" * 40_000
+    with pytest.raises(InvalidRequest) as unreadable:
+        read_command(text)
+    await queues.failures.settle(text, unreadable.value)
+    assert len(queues.refused) == 1
 
 
 async def test_a_command_is_put_off_for_as_long_as_who_refused_asks_for():

@@ -109,6 +109,7 @@ def test_the_logs_of_a_service_that_failed_are_there(api, road):
         ({"tail": "many"}, "accepts a whole number from 1 to 10000"),
         ({"since": "yesterday"}, "since: got"),
         ({"since": "2026-01-01T00:00:00"}, "a time with its zone"),
+        ({"since": "0001-01-01T00:00:00+14:00"}, "since: got"),
         ({"follow": "true"}, "follow: unknown"),
     ],
 )

@@ -8,10 +8,13 @@ from email.utils import format_datetime
 from typing import Any
 from uuid import uuid4
 
+import azure.functions as func
 import httpx
 import pytest
 
+from functions.repeating import repeatable
 from shared.domain.accounts import Account
+from shared.domain.errors import PreconditionFailed
 from shared.domain.models import Model, ModelRequest
 from shared.resources.models import Models
 from shared.resources.repeatability import Repeatable, Requests
@@ -275,6 +278,16 @@ def test_one_id_of_two_clients_is_two_requests(api):
     assert [answer.json()["version"] for answer in answers] == [1, 2, 1]
 
 
+def test_one_id_of_two_clients_is_two_requests_whatever_they_are_called(api):
+    body, identifier = model(), uuid4().hex
+    pairs = (("a", f"b:{identifier}"), ("a:b", identifier))
+    answers = [
+        api.post("models", json=body, headers={**sent(together), "Repeatability-Client-ID": client})
+        for client, together in pairs
+    ]
+    assert [answer.json()["version"] for answer in answers] == [1, 2]
+
+
 async def test_one_id_of_two_accounts_is_two_requests():
     clock = ManualClock()
     store = MemoryStore(clock)
@@ -333,12 +346,23 @@ def test_what_is_just_within_bounds_is_taken_once(api, identifier, after):
     assert [answer.json()["version"] for answer in answers] == [1, 1]
 
 
+@pytest.mark.parametrize("ahead", [NOW, timedelta(minutes=5)])
+def test_what_may_come_again_is_remembered_for_as_long_also_of_a_caller_whose_clock_is_ahead(ahead):
+    now = datetime.now(UTC).replace(microsecond=0)
+    headers = {"Repeatability-Request-ID": "x", "Repeatability-First-Sent": format_datetime(now + ahead, usegmt=True)}
+    request = func.HttpRequest("POST", "http://slipway/api/models", headers=headers, body=b"{}")
+    forgotten = now + repeatable(request, now).kept + timedelta(seconds=1)
+    with pytest.raises(PreconditionFailed):
+        repeatable(request, forgotten)
+
+
 ROUTES = ["models", "manifests", "images", "services", "services/{}", "services/{}/regenerateKeys", "operations/{}/cancel"]
+ROUTES += ["computeResources/{}"]
 
 
 @pytest.mark.parametrize("path", ROUTES)
 def test_every_request_that_changes_something_is_held_to_the_headers(api, path):
-    method = "PUT" if path == "services/{}" else "POST"
+    method = "PUT" if path in ("services/{}", "computeResources/{}") else "POST"
     answer = api.request(method, path.format(uuid4()), json={}, headers={"Repeatability-Request-ID": "alone"})
     assert (answer.status_code, answer.headers[RESULT]) == (400, "rejected")
     assert answer.json()["message"].startswith("Repeatability-First-Sent")

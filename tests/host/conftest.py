@@ -40,7 +40,7 @@ class Hosted:
                 self.messages.append(json.loads(line)["message"])
                 self._heard.notify_all()
 
-    def said(self, text: str, count: int = 1, within: float = 10) -> list[str]:
+    def said(self, text: str, count: int = 1, within: float = 60) -> list[str]:
         """The messages with that text, as soon as there are so many."""
         with self._heard:
             told = self._heard.wait_for(lambda: len(self._with(text)) >= count, within)
@@ -51,7 +51,7 @@ class Hosted:
         return [message for message in self.messages if text in message]
 
     def signalled(self, number: int = signal.SIGTERM) -> int:
-        """Its exit code after that signal, once all it said has been read."""
+        """Its exit code after that signal, once all it said has been read; it is given a third of a minute."""
         self.process.send_signal(number)
         return self.ended()
 

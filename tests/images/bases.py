@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 from isal import igzip
 
-from shared.image_settings import this_platform
+from local.machine import this_platform
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+from local.machine import this_platform
 from shared.domain.accounts import Account
 from shared.domain.building import DependencyLayers, ImageSource, PublishedImage
 from shared.domain.images import Layer
 from shared.domain.manifests import Asset, Manifest, RuntimeProperties, RuntimeType, TargetRuntime
 from shared.domain.models import Model
-from shared.image_settings import this_platform
 from shared.images.builder import BuilderSettings, LayeringImageBuilder
 from shared.images.content.archives import Limits
 from shared.images.content.fetch import Fetcher

@@ -18,6 +18,8 @@ class Served:
     headers: dict[str, str] = field(default_factory=dict)
     tagged: bool = False
     """Whether it has an ETag, and answers conditional and range requests by it."""
+    unconditional: bool = False
+    """Whether it answers range requests whatever they are conditional on."""
     breaks_after: list[int] = field(default_factory=list)
     """How many bytes each of the next answers holds before it breaks off."""
     sized: bool = True
@@ -82,7 +84,8 @@ def _answer(request: BaseHTTPRequestHandler, one: Served) -> None:
     if one.tagged and request.headers.get("If-None-Match") == one.etag:
         status = 304
     asked = request.headers.get("Range", "")
-    if one.tagged and asked and request.headers.get("If-Range", one.etag) == one.etag:
+    same = one.tagged and request.headers.get("If-Range", one.etag) == one.etag
+    if asked and (same or one.unconditional):
         begin, status = int(asked.removeprefix("bytes=").rstrip("-")), 206
     body = b"" if status == 304 else one.content[begin:]
     request.send_response(status)

@@ -115,6 +115,21 @@ def test_a_bomb_is_refused_before_it_has_gone_off(kind):
         unpacked(PACKED[kind]({"bomb": bytes(20_000_000)}))
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_one_large_member_of_a_zip_is_as_large_as_what_is_read_of_it(method):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", method) as archive, archive.open("model.bin", "w") as member:
+        for _ in range(120):
+            member.write((NOISE[:20_000] if method else NOISE).ljust(1 << 20, b"\0"))
+    assert len(unpacked(packed.getvalue(), Limits())["model.bin"]) == 120 << 20
+
+
+def test_a_bomb_in_a_zip_goes_off_no_further_than_its_size_allows():
+    bomb = zipped({"bomb": bytes(120 << 20)})
+    with pytest.raises(BuildFailed, match="its member 'bomb' is refused, since it unpacks to more than 200 times its size"):
+        unpacked(bomb, Limits())
+
+
 def test_folders_that_no_member_names_count_as_members():
     deep = tar({f"{number}/a/b/c/d/e": b"" for number in range(4)})
     with pytest.raises(BuildFailed, match="more than 20 members, folders included"):

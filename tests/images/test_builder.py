@@ -266,6 +266,15 @@ async def test_a_source_that_is_not_there_is_named_without_its_signature(builder
 SPARK = {"target_runtime": TargetRuntime(runtime_type=RuntimeType.SPARK_PYTHON, properties=RuntimeProperties())}
 
 
+@pytest.mark.parametrize("path", ["models/", "a%2F..%2Fb", "%2E%2E", "a%5Cb", "n" * 1025])
+async def test_a_file_whose_url_gives_it_no_name_is_refused_before_anything_is_fetched(builder, sources, path):
+    with pytest.raises(BuildFailed, match=r"^assets\[1\] 'x': its URL ends in no name of a file") as refused:
+        await builder.resolve(source(sources, assets={path: (b"weights", False)}), Log())
+    assert (refused.value.code, sources.served(path).asked) == ("BadFileName", 0)
+    assert "SECRET" not in refused.value.message
+    await builder.resolve(source(sources, assets={path: (b"an archive, whatever it is called", True)}), Log())
+
+
 async def test_a_driver_that_is_an_archive_is_refused_before_anything_is_fetched(builder, sources):
     assets = (Asset(id="driver", url="http://x/driver.py", unpack=True),)
     with pytest.raises(BuildFailed) as failed:

@@ -10,8 +10,11 @@ import pytest
 from shared.domain.ports import Collector, Needed, Unneeded
 from shared.images.builder import LayeringImageBuilder
 from shared.images.content.source_layers import kept_name
+from shared.images.describing.artifacts import MANIFEST_TYPE, artifact, describe
+from shared.images.describing.attestations import PROVENANCE_TYPE, SBOM_TYPE
 from shared.images.keep_collector import KeepCollector
-from shared.images.layouts.collector import LayoutCollector
+from shared.images.layouts.collector import LayoutCollector, layout_folder
+from shared.images.layouts.layout import ImageLayout
 from shared.images.layouts.reader import LayoutReader
 from shared.storage.memory import MemoryKeep
 from tests.images.making import ACCOUNT, Log, assembled, built, built_from, make_builder, source
@@ -100,6 +103,35 @@ async def test_what_a_build_under_way_has_put_or_looked_for_stays(builder, layou
         await layouts.remove(one, wanted)
     published = await builder.publish(image, layers, Log())
     LayoutReader().unpack(published.location, published.digest, tmp_path / "root")
+
+
+async def test_what_is_said_about_an_image_stays_for_another_of_its_content(builder, layouts, sources, tmp_path):
+    _, known = await built_from(builder, source(sources))
+    grow_old(tmp_path / "images")
+    wanted = needed("digits:2")
+    found = await unneeded(layouts, wanted)
+    published = await built(builder, replace(known, version=2))
+    for one in found:
+        await layouts.remove(one, wanted)
+    layout = ImageLayout(layout_folder(tmp_path / "images", ACCOUNT.scope))
+    listed = [layout.read_json(entry["digest"]) for entry in layout.manifests()]
+    said = [part["digest"] for one in listed if "subject" in one for part in (one["config"], *one["layers"])]
+    assert layout.attached(published.digest) >= {SBOM_TYPE, PROVENANCE_TYPE}
+    assert all(layout.has_blob(digest) for digest in said)
+
+
+async def test_what_is_said_about_an_image_that_never_came_goes_and_others_are_built_on(builder, layouts, sources, tmp_path):
+    image, _, layers = await assembled(builder, source(sources))
+    layout = ImageLayout(layout_folder(tmp_path / "images", ACCOUNT.scope))
+    published = await builder.publish(image, layers, Log())
+    lone = artifact(b"{}", SBOM_TYPE, SBOM_TYPE, b"of an image that never came", image.manifest.created_time)
+    for blob in lone.blobs:
+        layout.put_bytes(blob)
+    layout.put_artifact(lone)
+    grow_old(tmp_path / "images")
+    assert str(layout.blob(describe(MANIFEST_TYPE, lone.manifest)["digest"])) in await collected(layouts, needed("digits:1"))
+    assert layout.attached(published.digest) >= {SBOM_TYPE, PROVENANCE_TYPE}
+    await built(builder, replace(image, version=2))
 
 
 async def test_an_image_that_was_just_published_stays_though_the_list_was_read_before(builder, layouts, sources, tmp_path):

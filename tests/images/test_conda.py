@@ -334,7 +334,7 @@ def test_a_download_that_breaks_off_is_an_outage(channel, installer, sources, tm
 def test_a_package_that_is_another_or_gone_since_it_was_locked_is_refused(channel, installer, sources, tmp_path):
     lock = locked(installer, channel, "data")
     channel.add("data", "1.0", {"share/data.txt": b"other"}, noarch="generic", legacy=True)
-    with pytest.raises(BuildFailed, match="Build with noCache") as raised:
+    with pytest.raises(BuildFailed, match="Register the manifest again") as raised:
         installer.install(lock, tmp_path / "tree")
     assert raised.value.code == "PackageChanged"
     sources.remove("channel/noarch/data-1.0-0.tar.bz2")

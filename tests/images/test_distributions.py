@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from local.machine import this_platform
 from shared.domain.errors import BuildFailed
-from shared.image_settings import this_platform
 from shared.images.packages.distributions import locked, overlaps, split
 from shared.images.packages.pip import PackageInstaller
 

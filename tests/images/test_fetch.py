@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import hashlib
 import ipaddress
 
@@ -154,6 +155,38 @@ async def test_a_transfer_that_breaks_again_and_again_without_a_byte_is_an_outag
     with pytest.raises(BuildFailed, match="cannot be reached") as failed:
         await fetched(sources, url)
     assert failed.value.retryable
+
+
+@pytest.mark.parametrize("validator", ["ETag", "Last-Modified"])
+async def test_a_server_that_sends_the_rest_of_other_content_is_not_believed(sources, validator):
+    url = sources.put("a", CONTENT, unconditional=True, headers={validator: "first"}, breaks_after=[3_000_000])
+
+    async def change_under_way() -> None:
+        async with Fetcher(allow=(sources.origin,), most_bytes=10**8).opened(url) as transfer:
+            async for _ in transfer.chunks():
+                sources.served("a").headers[validator] = "second"
+
+    with pytest.raises(BuildFailed, match="changed while it was fetched"):
+        await change_under_way()
+
+
+async def test_a_server_that_ranges_without_conditions_is_believed_as_long_as_it_serves_the_same(sources):
+    headers = {"Last-Modified": "Tue, 24 Nov 2026 15:00:00 GMT"}
+    url = sources.put("a", CONTENT, unconditional=True, headers=headers, breaks_after=[3_000_000])
+    assert await fetched(sources, url) == CONTENT
+
+
+async def test_content_is_taken_as_it_is_stored(sources):
+    packed = gzip.compress(CONTENT, mtime=0)
+    md5 = base64.b64encode(hashlib.md5(packed).digest()).decode()
+    headers = {"Content-Encoding": "gzip", "Content-MD5": md5}
+    assert await fetched(sources, sources.put("a.gz", packed, headers=headers, breaks_after=[100])) == packed
+
+
+@pytest.mark.parametrize("host", ["a..b", ".example.org", f"{'a' * 70}.example.org"])
+async def test_a_host_that_can_have_no_address_is_refused(host):
+    refused = await refusal(f"http://{host}/a?sig=SECRET")
+    assert ("its URL is malformed" in refused.message, refused.retryable) == (True, False)
 
 
 @pytest.mark.parametrize("tagged", [True, False])

@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from local.azurite.server import free_ports
+from local.machine import this_platform
 from shared.domain.errors import BuildFailed
 from shared.domain.manifests import RuntimeType
-from shared.image_settings import this_platform
 from shared.images.builder import LayeringImageBuilder
 from shared.images.describing.attestations import LOCK_TYPE, PROVENANCE_TYPE, SBOM_TYPE
 from shared.images.packing.compression import Compression

@@ -2,9 +2,9 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.computing import Rollout
+from shared.domain.computing import ReplicaLog, Rollout
 from shared.domain.documents import Replace
-from shared.domain.errors import Conflict, InvalidRequest, NotFound, OperationInProgress, Unavailable
+from shared.domain.errors import Conflict, DeployFailed, InvalidRequest, NotFound, OperationInProgress, Unavailable
 from shared.domain.filters import DeploymentFilters, ServiceFilters
 from shared.domain.operations import Lease, State
 from shared.domain.services import KeyType, ServiceUpdateRequest
@@ -95,6 +95,38 @@ async def test_a_failed_update_leaves_what_ran_before():
     assert (service.image.id, service.state, service.deployment_id) == (first, State.SUCCEEDED, before.deployment_id)
     assert world.compute.serving[service_id] == before.deployment_id
     assert await history(world, service_id) == [(State.FAILED, False), (State.SUCCEEDED, True)]
+
+
+async def test_a_failed_update_that_could_not_be_taken_back_says_so_and_claims_no_rollback():
+    world = World()
+    service_id = await world.serving(await world.built())
+
+    async def refused(*_):
+        raise DeployFailed("a policy forbids it")
+
+    world.compute.ensure_rolled_back = refused
+    world.compute.otherwise = failed_rollout("CrashLoopBackOff")
+    operation = await world.services.update(ACCOUNT, service_id, ServiceUpdateRequest(app_insights_enabled=True))
+    await world.settle()
+    error = (await world.operation(operation)).error
+    assert error.code == "CrashLoopBackOff"
+    assert error.message == "CrashLoopBackOff happened What it did could not be taken back: a policy forbids it"
+
+
+async def test_what_a_failed_deployment_printed_is_kept_however_often_it_is_taken_back():
+    world = World()
+    roll_back = world.compute.ensure_rolled_back
+
+    async def not_at_once(*asked):
+        world.compute.ensure_rolled_back = roll_back
+        world.compute.printed = []  # its replicas are gone
+        raise Unavailable("the last of them was not answered for")
+
+    world.compute.ensure_rolled_back = not_at_once
+    world.compute.otherwise = failed_rollout("CrashLoopBackOff")
+    world.compute.printed = [printed := ReplicaLog("pod", "previous", ("no model",))]
+    service_id = await world.serving(await world.built())
+    assert await world.service_logs.kept(ACCOUNT, service_id) == (printed,)
 
 
 async def test_a_failed_create_is_shown_and_can_be_mended_by_an_update():
@@ -197,6 +229,26 @@ async def test_a_key_made_anew_during_a_rollout_is_the_one_in_force_at_its_end()
     world.compute.otherwise = Rollout(ready=True)
     await world.settle()
     assert world.compute.keys[operation.resource_id] == after
+
+
+@pytest.mark.parametrize("effect", ["ensure_deployment", "ensure_rolled_back"])
+async def test_a_key_made_anew_while_compute_is_told_the_old_one_is_told_after_it(effect):
+    world, told = World(), []
+    service_id = await world.serving(await world.built())
+    tell = getattr(world.compute, effect)
+
+    async def slowly(*asked):
+        if not told:
+            await world.regenerated(service_id, KeyType.PRIMARY)
+        told.append(asked[-1].keys)
+        await tell(*asked)
+
+    setattr(world.compute, effect, slowly)
+    world.compute.otherwise = failed_rollout("CrashLoopBackOff")
+    await world.services.update(ACCOUNT, service_id, ServiceUpdateRequest(app_insights_enabled=True))
+    await world.settle()
+    assert len(told) == 2
+    assert told[0] != told[1] == await world.services.keys(ACCOUNT, service_id)
 
 
 async def test_keys_outlive_updates():

@@ -1,17 +1,22 @@
 """One worker at a time, for as long as its lease holds; what waits, how long, and who may end the waiting."""
 
 import asyncio
+import threading
 from datetime import timedelta
 
 import pytest
 
-from shared.domain.errors import Conflict, Throttled, Unavailable
-from shared.domain.operations import State
+from shared.domain.documents import Replace
+from shared.domain.errors import BuildFailed, Conflict, Throttled, Unavailable
+from shared.domain.fencing import LeaseLost, check_fence
+from shared.domain.operations import Operation, State
+from shared.domain.ports import NO_TELEMETRY, Telemetry
 from shared.orchestration.engine import Engine, Limits
 from shared.orchestration.hold import LeaseTerms
 from shared.orchestration.outcome import Done, Failure, Next, Wait
 from tests.twins import ACCOUNT, World
 
+WATCHFUL = LeaseTerms(timedelta(seconds=20), timedelta(milliseconds=20), timedelta(seconds=5))
 TERMS = LeaseTerms(timedelta(milliseconds=400), timedelta(milliseconds=100), timedelta(milliseconds=100))
 
 
@@ -26,10 +31,17 @@ class Halting:
         self._step = step or self._halts
         self.steps = {"begin": self._begin, "dependencies": self._ends}
 
-    def engine(self, owner: str, **limits) -> Engine:
-        workflows = {"build-image": self}
-        terms = Limits(**{"lease": TERMS, **limits})
-        return Engine(self.world.store, self.world.wake_ups, self.world.clock, workflows, owner=owner, limits=terms)
+    def engine(self, owner: str, telemetry: Telemetry = NO_TELEMETRY, **limits) -> Engine:
+        terms, world = Limits(**{"lease": TERMS, **limits}), self.world
+        return Engine(
+            world.store,
+            world.wake_ups,
+            world.clock,
+            {"build-image": self},
+            owner=owner,
+            limits=terms,
+            telemetry=telemetry,
+        )
 
     async def _begin(self, account, operation):
         self.ran += 1
@@ -46,7 +58,7 @@ class Halting:
     async def undo(self, account, operation):
         self.undone += 1
 
-    async def failed(self, account, operation, error):
+    async def failed(self, account, operation, error, *, undone):
         return Failure(error)
 
     async def cancelled(self, account, operation):
@@ -94,14 +106,94 @@ async def test_a_worker_that_is_stopped_gives_back_its_lease_and_another_goes_on
 
 async def test_a_cancelled_operation_stops_in_the_middle_of_a_step(world):
     operation, build = await accepted(world), Halting(world)
-    terms = LeaseTerms(timedelta(seconds=20), timedelta(milliseconds=20), timedelta(seconds=5))
-    working = asyncio.create_task(build.engine("one", lease=terms).run(ACCOUNT, operation.id))
+    working = asyncio.create_task(build.engine("one", lease=WATCHFUL).run(ACCOUNT, operation.id))
     await build.began.wait()
     await world.operations.cancel(ACCOUNT, operation.id)
     await asyncio.wait_for(working, 5)
     ended = await world.operation(operation)
     assert (ended.state, build.undone) == (State.CANCELLED, 1)
     assert await world.operations.cancel(ACCOUNT, operation.id) == ended
+
+
+async def test_a_step_that_was_stopped_begins_no_effect_from_a_thread_of_its_own(world):
+    refused, go_on, ended, loop = [], threading.Event(), asyncio.Event(), asyncio.get_running_loop()
+
+    def effect() -> None:
+        go_on.wait(timeout=10)
+        try:
+            check_fence()
+        except LeaseLost:
+            refused.append("stopped")
+        loop.call_soon_threadsafe(ended.set)
+
+    operation, build = await accepted(world), Halting(world, lambda: asyncio.to_thread(effect))
+    working = asyncio.create_task(build.engine("one", lease=WATCHFUL).run(ACCOUNT, operation.id))
+    await build.began.wait()
+    await world.operations.cancel(ACCOUNT, operation.id)
+    await working
+    assert build.undone == 1
+    go_on.set()
+    await ended.wait()
+    assert refused == ["stopped"]
+
+
+async def test_what_others_have_ended_is_let_go_only_when_the_step_has_stopped(world):
+    async def works() -> None:
+        while True:
+            leased.append((await world.operation(operation)).lease is not None)
+            await asyncio.sleep(0)
+
+    leased: list[bool] = []
+    operation, build = await accepted(world), Halting(world, works)
+    working = asyncio.create_task(build.engine("one", lease=WATCHFUL).run(ACCOUNT, operation.id))
+    await build.began.wait()
+    stored = await world.store.get(ACCOUNT, Operation, operation.id)
+    await world.store.commit(ACCOUNT, [Replace(stored, stored.document.cancelled(world.clock.now()))])
+    await working
+    assert all(leased)
+    ended = await world.operation(operation)
+    assert (ended.state, ended.lease) == (State.CANCELLED, None)
+
+
+async def test_whoever_works_on_what_is_closed_stops_and_another_takes_back_what_it_did(world):
+    operation, build = await accepted(world), Halting(world)
+    working = asyncio.create_task(build.engine("one", lease=WATCHFUL).run(ACCOUNT, operation.id))
+    await build.began.wait()
+    await build.engine("two").close(ACCOUNT, operation.id)
+    await asyncio.wait_for(working, 5)
+    assert (await world.operation(operation)).lease is None
+    await build.engine("two").run(ACCOUNT, operation.id)
+    ended = await world.operation(operation)
+    assert (ended.state, build.undone, [step.name for step in ended.steps].count("undo")) == (State.FAILED, 1, 1)
+
+
+async def test_what_is_closed_twice_is_taken_back_all_the_same(world):
+    operation, build = await accepted(world), Halting(world)
+    for _ in range(2):
+        await build.engine("one").close(ACCOUNT, operation.id)
+    await build.engine("two").run(ACCOUNT, operation.id)
+    assert ((await world.operation(operation)).state, build.undone) == (State.FAILED, 1)
+
+
+async def test_what_a_worker_is_taking_back_is_not_closed(world):
+    class TakesLong(Halting):
+        async def undo(self, account, operation):
+            undoing.set()
+            await self.go_on.wait()
+            self.undone += 1
+
+    async def fails():
+        raise BuildFailed("no wheel")
+
+    operation, build, undoing = await accepted(world), TakesLong(world, fails), asyncio.Event()
+    working = asyncio.create_task(build.engine("one").run(ACCOUNT, operation.id))
+    await undoing.wait()
+    await build.engine("two").close(ACCOUNT, operation.id)
+    assert (await world.operation(operation)).state is State.RUNNING
+    build.go_on.set()
+    await working
+    ended = await world.operation(operation)
+    assert (ended.state, ended.error.message, build.undone) == (State.FAILED, "no wheel", 1)
 
 
 async def test_a_cancelled_pause_ends_at_once(world):
@@ -151,6 +243,16 @@ async def test_a_pause_is_as_long_as_who_refused_asks_for(world):
     waiting = await world.operation(operation)
     assert 299 < (waiting.not_before - world.clock.now()).total_seconds() <= 300
     assert "busy" in waiting.waiting_for
+
+
+async def test_a_pause_without_end_is_longer_than_there_is_time_for(world):
+    async def busy():
+        raise Throttled("busy", retry_after=float("9" * 400))
+
+    operation, build = await accepted(world), Halting(world, busy)
+    await build.engine("one").run(ACCOUNT, operation.id)
+    ended = await world.operation(operation)
+    assert (ended.state, ended.error.message, build.ran, build.undone) == (State.FAILED, "busy", 1, 1)
 
 
 @pytest.mark.parametrize("attempts", [1, 3])

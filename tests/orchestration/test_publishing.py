@@ -9,6 +9,7 @@ import pytest
 from shared.domain.documents import Claim, Insert
 from shared.domain.errors import Conflict, Unavailable
 from shared.domain.events import Event
+from shared.domain.ids import in_order
 from shared.orchestration.publisher import Publisher
 from tests.operations import an_operation
 from tests.twins import ACCOUNT, TwinSink, World
@@ -24,6 +25,17 @@ class PickySink(TwinSink):
         if event.subject in self.refused:
             raise Unavailable("not this one")
         await super().send(event)
+
+
+@dataclass
+class HesitantSink(PickySink):
+    """Fails once for the subjects it is told to."""
+
+    async def send(self, event: Event) -> None:
+        try:
+            await super().send(event)
+        finally:
+            self.refused.discard(event.subject)
 
 
 @pytest.fixture
@@ -97,6 +109,31 @@ async def test_one_resource_that_cannot_be_told_keeps_back_its_own_events_only(w
     world.clock.advance(timedelta(minutes=1))
     await publisher(world, sink).publish(ACCOUNT)
     assert told(sink)[1:] == [(f"models/{kept.id}", "registered"), (f"models/{kept.id}", "deleted")]
+
+
+async def test_what_is_kept_back_stays_in_order_across_pages(world):
+    kept = await world.model("kept")
+    await world.models.delete(ACCOUNT, kept.id)
+    for _ in range(99):  # with the first event of the two a whole page
+        await world.model()
+    sink = HesitantSink(refused={f"models/{kept.id}"})
+    await publisher(world, sink).publish(ACCOUNT)
+    assert len(sink.sent) == 99
+    world.clock.advance(timedelta(minutes=1))
+    await publisher(world, sink).publish(ACCOUNT)
+    assert told(sink)[99:] == [(f"models/{kept.id}", "registered"), (f"models/{kept.id}", "deleted")]
+
+
+async def test_more_than_a_page_of_one_resource_keeps_back_its_own_events_only(world):
+    free, kept = await world.model("free"), await world.model("kept")
+    (registered, _) = (await world.rows.page(ACCOUNT, Event, {}, count=2)).items
+    assert registered.subject == f"models/{kept.id}"
+    for number in range(2, 150):
+        later = registered.but(id=in_order(kept.id, number), sequence=number)
+        await world.rows.commit(ACCOUNT, [Insert(later)])
+    sink = PickySink(refused={f"models/{kept.id}"})
+    await publisher(world, sink).publish(ACCOUNT)
+    assert told(sink) == [(f"models/{free.id}", "registered")]
 
 
 async def test_two_publishers_at_once_send_each_event_once(world):

@@ -1,10 +1,11 @@
 """Services compared with what there is on their compute."""
 
-from shared.domain.computing import Observed, ReplicaLog, Survey
+from shared.domain.computing import Observed, ReplicaLog, ServiceSpec, Survey
 from shared.domain.documents import Replace
+from shared.domain.errors import DeployFailed
 from shared.domain.filters import OperationFilters
 from shared.domain.operations import ErrorResponse, State
-from shared.domain.services import Service, ServiceUpdateRequest
+from shared.domain.services import KeyType, Service, ServiceUpdateRequest
 from tests.twins import ACCOUNT, World, failed_rollout
 
 DOWN = ErrorResponse(code="NothingReady", message="nothing is ready", status_code=503)
@@ -93,6 +94,43 @@ async def test_what_nobody_owns_is_removed():
     world.compute.seen = Survey(orphans=("0190a0a0-0000-7000-8000-000000000000",))
     await world.surveys.survey(ACCOUNT)
     assert world.compute.removed == {"0190a0a0-0000-7000-8000-000000000000"}
+
+
+async def test_what_cannot_be_removed_keeps_nothing_else_from_being_looked_after(caplog):
+    world = World()
+    service_id = await a_service(world)
+    stays, goes = "0190a0a0-0000-7000-8000-000000000000", "0190a0a0-0000-7000-8000-000000000001"
+    world.compute.seen = Survey({service_id: Observed(missing=("Ingress",))}, orphans=(stays, goes))
+    removed = world.compute.ensure_removed
+
+    async def refused(orphan: str) -> str:
+        if orphan == stays:
+            raise DeployFailed("a policy forbids it")
+        return await removed(orphan)
+
+    world.compute.ensure_removed = refused
+    await world.surveys.survey(ACCOUNT)
+    assert (await service(world, service_id)).operation_id is not None
+    assert world.compute.removed == {goes}
+    assert f"service={stays} cannot be removed from its cluster: a policy forbids it" in caplog.text
+
+
+async def test_what_is_put_back_has_the_keys_of_now():
+    world, told = World(), []
+    service_id = await a_service(world)
+    world.compute.seen = Survey({service_id: Observed(missing=("Secret",))})
+    await world.surveys.survey(ACCOUNT)
+    deploy = world.compute.ensure_deployment
+
+    async def slowly(spec: ServiceSpec) -> None:
+        if not told:
+            await world.regenerated(service_id, KeyType.PRIMARY)
+        told.append(spec.keys)
+        await deploy(spec)
+
+    world.compute.ensure_deployment = slowly
+    await world.settle()
+    assert told[0] != told[1] == await world.services.keys(ACCOUNT, service_id)
 
 
 async def test_a_service_that_came_while_compute_was_looked_at_is_no_orphan():

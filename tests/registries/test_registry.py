@@ -210,6 +210,14 @@ def test_logins_are_read_as_docker_writes_them():
     assert "p" not in repr(Login("u", "p")).replace("password", "")
 
 
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [("https://index.docker.io/v1/", "docker.io"), ("docker.io", "docker.io"), ("https://ghcr.io", "ghcr.io")],
+)
+def test_a_login_whose_registry_is_named_by_a_url_is_for_its_host(name, host):
+    assert read_logins(json.dumps({"auths": {name: {"auth": "YTpi"}}})) == {host: Login("a", "b")}
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"auths": {"h": {}}}', '{"auths": {"h": {"auth": "SECRET!"}}}'])
 def test_logins_that_make_no_sense_are_refused_without_being_shown(text):
     with pytest.raises(ValueError, match="no JSON of the form") as refused:

@@ -3,9 +3,11 @@
 import pytest
 
 from shared.domain.compute_resources import ComputeKind, ComputeResourceRequest
-from shared.domain.documents import Remove
+from shared.domain.documents import Insert, Remove
 from shared.domain.errors import Conflict, InvalidRequest, NotFound, PreconditionFailed
 from shared.domain.filters import Filters
+from shared.domain.ids import new_id
+from shared.domain.plans import BUILD_IMAGE
 from shared.domain.wire import validate
 from shared.resources.compute_resources import ComputeResources
 from tests.twins import ACCOUNT, COMPUTE_ID, TwinKinds, World
@@ -73,7 +75,12 @@ async def test_services_keep_the_place_they_run_in():
     record = await world.compute_resources.put(ACCOUNT, "prod", cluster())
     service_id = await world.serving(image_id, compute_resource={"id": record.shown(ACCOUNT).id})
     await world.compute_resources.put(ACCOUNT, "prod", cluster(connection={"inCluster": True}))
-    for moved in (cluster(namespace="others"), cluster(frontEnd={"address": "https://elsewhere.example.com"})):
+    for moved in (
+        cluster(namespace="others"),
+        cluster(frontEnd={"address": "https://elsewhere.example.com"}),
+        cluster(frontEnd={"address": "https://scoring.example.com", "kind": "gateway", "gateway": "public"}),
+        cluster(scaling={"kind": "keda"}),
+    ):
         with pytest.raises(Conflict, match=f"prod is still used by service {service_id}"):
             await world.compute_resources.put(ACCOUNT, "prod", moved)
     with pytest.raises(Conflict, match=f"still used by service {service_id}"):
@@ -95,9 +102,27 @@ async def test_a_record_stays_until_the_last_service_is_cleared():
         await world.compute_resources.get(ACCOUNT, "prod")
 
 
-async def test_what_the_settings_give_cannot_be_deleted():
+async def test_it_stays_however_many_operations_have_begun_since():
+    world = World()
+    image_id = await world.built()
+    record = await world.compute_resources.put(ACCOUNT, "prod", cluster())
+    service_id = await world.serving(image_id, compute_resource={"id": record.shown(ACCOUNT).id})
+    await world.services.delete(ACCOUNT, service_id)
+    for _ in range(100):
+        identifier = new_id(world.clock.now(), world.clock.random_bits)
+        other = world.operations.accepted(BUILD_IMAGE, identifier=identifier, resource_id=identifier, checkpoint={})
+        await world.store.commit(ACCOUNT, [Insert(other)])
+    with pytest.raises(Conflict, match="still used by operation"):
+        await world.compute_resources.delete(ACCOUNT, "prod")
+
+
+async def test_what_the_settings_give_can_neither_be_deleted_nor_made_something_else():
+    resources = World().compute_resources
     with pytest.raises(Conflict, match="settings"):
-        await World().compute_resources.delete(ACCOUNT, "Local")
+        await resources.delete(ACCOUNT, "Local")
+    with pytest.raises(Conflict, match="settings"):
+        await resources.put(ACCOUNT, "Local", cluster())
+    assert (await resources.put(ACCOUNT, "Local", ComputeResourceRequest(kind=ComputeKind.LOCAL))).name == "local"
 
 
 async def test_a_service_that_begins_while_its_compute_resource_goes_is_refused():
@@ -119,6 +144,8 @@ async def test_a_service_that_begins_while_its_compute_resource_goes_is_refused(
         ({"connection": {"aksResourceId": "/subscriptions/x"}}, "managedClusters"),
         ({"namespace": "Not A Label"}, "as a DNS label"),
         ({"frontEnd": {"address": "https://x.y", "kind": "gateway"}}, "gateway with kind gateway"),
+        ({"frontEnd": {"address": "https://x.y/?a=b"}}, "without a query"),
+        ({"frontEnd": {"address": "https://x.y/#a"}}, "without a query"),
         ({"scaling": {"prometheusAddress": "http://prometheus"}}, "prometheusAddress and activationQuery together"),
         ({"scaling": {"kind": "vpa"}}, "'hpa' or 'keda'"),
     ],

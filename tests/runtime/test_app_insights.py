@@ -16,7 +16,7 @@ import pytest
 
 from runtime.slipway_server.http.messages import CURRENT
 from runtime.slipway_server.telling.teller import Teller
-from tests.runtime.replicas import RUNTIME, free_port
+from tests.runtime.replicas import RUNTIME, Start, free_port
 from tests.runtime.telling import answered, app, at_work, count, request
 from tests.waiting import until
 
@@ -185,6 +185,27 @@ asyncio.run(teller.close())
 
 def _origin(endpoint: Endpoint) -> str:
     return endpoint.connection_string.partition("IngestionEndpoint=")[2].rstrip("/;")
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_why_a_driver_did_not_start_is_reported(start: Start, endpoint: Endpoint, processes: int) -> None:
+    source = """
+    import os, time
+    def init():
+        print("from init")
+        while not os.path.exists("go"):
+            time.sleep(0.01)
+        raise ValueError("no model here")
+    def run(body):
+        return body
+    """
+    replica = start(source, environment=settings(endpoint.connection_string), processes=processes)
+    await endpoint.until("MessageData")
+    (replica.folder / "go").touch()
+    assert await asyncio.to_thread(replica.ended) == 1
+    told = [envelope["data"]["baseData"]["message"] for envelope in endpoint.of("MessageData")]
+    assert told == ["from init", "The driver did not start: ValueError: no model here"]
+    assert replica.errors.endswith("ValueError: no model here\n")
 
 
 async def test_what_the_endpoint_did_not_take_is_sent_again(teller: Teller, endpoint: Endpoint) -> None:

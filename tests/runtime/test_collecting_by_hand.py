@@ -11,6 +11,7 @@ import pytest
 from local.azurite.server import Azurite
 from runtime.slipway_server.telling.by_hand import ModelDataCollector, provide
 from runtime.slipway_server.telling.records import Collected
+from runtime.slipway_server.telling.sinks.places import Places
 from tests.runtime.replicas import Replica, Start
 from tests.runtime.telling import Kept, app
 
@@ -80,10 +81,8 @@ async def test_a_replica_collects_what_it_is_sent_and_what_it_answers(
     source = "def run(body):\n    return [2 * row[0] for row in body['data']]\n"
     replica = await collecting(start, azurite, "whole", source, files=files)
     await replica.score({"data": [[1, 5], [2, 6]]}, headers={"x-request-id": "r1"})
-    replica.stop()
-    assert replica.ended() == 0
-    inputs = kept.all_rows("sub/group/account/whole/0b5c-iris-3/inputs")
-    predictions = kept.all_rows("sub/group/account/whole/0b5c-iris-3/predictions")
+    inputs = await kept.until("sub/group/account/whole/0b5c-iris-3/inputs", 2)
+    predictions = await kept.until("sub/group/account/whole/0b5c-iris-3/predictions", 2)
     assert [(row["$RequestId"], row["c0"], row["c1"]) for row in inputs] == [("r1", "1", "5"), ("r1", "2", "6")]
     assert [(row["$RequestId"], row["c0"]) for row in predictions] == [("r1", "2"), ("r1", "4")]
 
@@ -145,6 +144,7 @@ def collection() -> Iterator[Collection]:
         (np.array([[1, 2], [3, 4]]), ["c0", "c1"], [[1, 2], [3, 4]]),
         ([np.float32(0.5), np.str_("x"), np.bool_(True)], ["c0", "c1", "c2"], [[0.5, "x", True]]),
         (Frame(["a", 7], [(np.int64(1), "x"), (2, None)]), ["a", "7"], [[1, "x"], [2, None]]),
+        (Frame(["a"], [(np.array([1, 2]),)]), ["a"], [[[1, 2]]]),
         (SparkFrame(), ["a"], [[1], [2]]),
     ],
 )
@@ -152,7 +152,21 @@ def test_rows_of_any_kind_become_plain_values(collection: Collection, data: Any,
     ModelDataCollector("iris").collect(data)
     record = collection.records[0]
     assert (record.columns, record.rows, record.identifier) == (columns, rows, "default")
-    assert {type(cell) for row in record.rows for cell in row} <= {str, int, float, bool, type(None)}
+    assert {type(cell) for row in record.rows for cell in row} <= {str, int, float, bool, type(None), list}
+
+
+def test_fields_that_are_not_to_be_kept_are_not_kept_of_what_is_nested(collection: Collection) -> None:
+    ModelDataCollector("iris").collect([{"SSN": "078-05-1120", "paid": ({"ssn": 1, "sum": np.int64(2)},)}])
+    [row] = Places("", "service", {}, frozenset({"ssn"})).rows(collection.records)
+    assert row.features == {"c0": '{"paid": [{"sum": 2}]}'}
+
+
+def test_what_is_nested_without_measure_is_warned_of(collection: Collection) -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.warns(UserWarning, match="collect failed"):
+        ModelDataCollector("iris").collect([endless])
+    assert collection.records == []
 
 
 def test_what_is_no_data_is_warned_of(collection: Collection) -> None:

@@ -231,6 +231,16 @@ async def test_what_does_not_fit_is_dropped_and_counted(replica: Replica) -> Non
     assert count(teller, "dropped") + count(teller, "lost", "storage") >= 120
 
 
+async def test_a_row_that_is_too_large_for_a_block_costs_no_other(replica: Replica, kept: Kept) -> None:
+    teller = replica("large", SLIPWAY_COLLECTION_SECONDS="0.5")
+    for number, size in enumerate((1, 1, 4 * 1024 * 1024, 1)):
+        answered(teller, {"image": "x" * size}, 0, id=f"r{number}", at=NOON)
+    rows = await kept.until("sub/group/account/large/0b5c-iris-3/inputs", 3)
+    assert [row["$RequestId"] for row in rows] == ["r0", "r1", "r3"]
+    await teller.close()
+    assert (count(teller, "told", "storage"), count(teller, "lost", "storage")) == (7, 1)
+
+
 async def test_what_was_taken_is_kept_before_the_end(replica: Replica, kept: Kept) -> None:
     teller = replica("end", SLIPWAY_COLLECTION_SECONDS="2")
     answered(teller, [0], 0, id="r0", at=NOON)

@@ -1,11 +1,13 @@
 """Connections, byte by byte: what polite and impolite clients see."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
+from runtime.slipway_server.http.connection import Connection
+from runtime.slipway_server.http.messages import Request, Response
 from tests.runtime.replicas import Replica, Start
 from tests.waiting import until
 
@@ -130,3 +132,24 @@ async def test_a_client_that_does_not_take_its_answers_holds_no_slot(start: Star
         for _ in range(3):
             assert len((await replica.score({})).content) == 10_000_002
         assert [len((await answer(reader))[2]) for _ in range(3)] == [10_000_002] * 3
+
+
+@pytest.mark.parametrize("asked", [1, 3])
+async def test_a_client_that_never_takes_its_answers_is_let_go(asked: int) -> None:
+    connections = set[Connection]()
+
+    def answer_at_length(_: Request, reply: Callable[[Response], None]) -> None:
+        reply(Response(200, bytes(30_000_000)))
+
+    def connection() -> Connection:
+        return Connection(answer_at_length, connections, max_body=1, arrival=60, idle=0.05)
+
+    async def let_go() -> bool:
+        return not connections
+
+    async with await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0) as server:
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * asked)
+        await asyncio.sleep(0)
+        await until(let_go)
+        writer.close()

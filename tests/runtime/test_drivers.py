@@ -184,6 +184,48 @@ async def test_models_of_pydantic_are_the_drivers_own_to_read_and_write(start: S
     assert swagger["definitions"]["ServiceInput"]["example"] == [{"name": "Ada", "age": 36, "born": "1815-12-10"}]
 
 
+async def test_a_hint_that_pydantic_does_not_know_costs_no_other(start: Start, site: str) -> None:
+    source = """
+    from pydantic import BaseModel
+    from dataclasses import dataclass
+    class Array:
+        pass
+    @dataclass
+    class Soil:
+        kind: "Nowhere"
+    class Flower(BaseModel):
+        petal: float
+    def run(flower: Flower, rows: list[Array], soil: Soil = None):
+        return [flower.petal, rows, soil]
+    """
+    replica = await start(source, dependencies=site).ready()
+    assert (await replica.score({"flower": {"petal": 1}, "rows": [2]})).json() == [1.0, [2], None]
+    for body, named in (
+        ({"rows": []}, "flower"),
+        ({"flower": {"petal": "x"}, "rows": []}, "flower.petal"),
+        ([], "The body"),
+    ):
+        answer = await replica.score(body)
+        assert answer.status_code == 400
+        assert answer.json()["message"].startswith(named)
+    assert any("The type hint of rows is not used" in line.message for line in replica.log)
+
+
+async def test_arguments_by_name_are_looked_at_when_their_hints_name_nothing(start: Start) -> None:
+    source = """
+    from dataclasses import dataclass
+    @dataclass
+    class Flower:
+        petal: "Nowhere"
+    def run(flower: Flower, rows: list[int]):
+        return [flower, rows]
+    """
+    replica = await start(source).ready()
+    assert (await replica.score({"flower": 1, "rows": [2]})).json() == [1, [2]]
+    assert (await replica.score({"flower": 1})).json()["message"] == "rows: it is required, and not there"
+    assert (await replica.score([])).status_code == 400
+
+
 async def test_constraints_of_pydantic_hold_for_arguments_by_name(start: Start, site: str) -> None:
     source = """
     from typing import Annotated
@@ -243,3 +285,28 @@ async def test_run_batch_alone_is_a_driver(start: Start, kind: str) -> None:
     replica = await start(source).ready()
     assert (await replica.score("grüße")).json() == "GRÜSSE"
     assert (await replica.score("")).status_code == 500
+
+
+async def test_processes_that_a_driver_forks_end_by_signals_as_any_do(start: Start) -> None:
+    source = """
+    import multiprocessing, signal, time
+    fork = multiprocessing.get_context("fork")
+    def init():
+        global pool
+        pool = fork.Pool(2)
+    def work(begun):
+        begun.set()
+        time.sleep(60)
+    def run(body):
+        begun = fork.Event()
+        other = fork.Process(target=work, args=[begun])
+        other.start()
+        begun.wait()
+        other.terminate()
+        other.join(20)
+        return [pool.map(abs, body), other.exitcode == -signal.SIGTERM]
+    """
+    replica = await start(source).ready()
+    assert (await replica.score([-1, 2])).json() == [[1, 2], True]
+    replica.stop()
+    assert replica.ended() == 0

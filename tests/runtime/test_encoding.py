@@ -43,6 +43,8 @@ def test_what_json_can_hold_comes_back_as_it_was(value: Any) -> None:
         ({np.int64(1): np.array([np.nan, 1])}, {"1": [None, 1.0]}),
         (np.array(["2017-09-01"], dtype="datetime64[ns]"), ["2017-09-01T00:00:00.000000000"]),
         (np.datetime64("2017-09-01"), "2017-09-01"),
+        (np.array([["2017-09-01", "NaT"]], dtype="datetime64[D]"), [["2017-09-01", None]]),
+        (np.datetime64("NaT", "s"), None),
         ([date(2017, 9, 1), datetime(2017, 9, 1, tzinfo=UTC)], ["2017-09-01", "2017-09-01T00:00:00+00:00"]),
         (Frame(), [{"a": 1, "b": None}]),
     ],

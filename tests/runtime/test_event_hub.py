@@ -10,7 +10,7 @@ from azure.eventhub import EventDataBatch, EventHubProducerClient
 from azure.eventhub.exceptions import ConnectionLostError
 
 from runtime.slipway_server.telling.records import Collected, Scored
-from runtime.slipway_server.telling.sinks.delivery import Away, Refused
+from runtime.slipway_server.telling.sinks.delivery import Away, TooLarge
 from runtime.slipway_server.telling.sinks.event_hub import CollectedEvents, Producer
 from runtime.slipway_server.telling.sinks.places import Places
 
@@ -92,11 +92,15 @@ def test_an_error_tells_its_kind_and_nothing_secret() -> None:
     assert str(away.value) == "ConnectionLostError"
 
 
-def test_a_row_that_is_larger_than_an_event_may_be_is_refused() -> None:
-    sink = CollectedEvents(Hub(most=100), PLACES)
-    [parcel] = sink.parcels([scored(1)])
-    with pytest.raises(Refused):
+def test_a_row_that_is_larger_than_an_event_may_be_costs_no_other() -> None:
+    hub = Hub(most=600)
+    sink = CollectedEvents(hub, PLACES)
+    [parcel] = sink.parcels([scored(1), scored(10**1000)._replace(request_id="r2"), scored(3)])
+    with pytest.raises(TooLarge):
         sink.send(parcel)
+    sink.send(parcel)
+    assert [row["$RequestId"] for row in hub.rows if "age" in row] == ["r1", "r3"]
+    assert len(parcel) == 0
 
 
 @pytest.mark.parametrize("name", ["create_batch", "send_batch"])

@@ -40,7 +40,7 @@ async def test_a_run_that_hangs_ends_the_replica_and_says_where(start: Start, so
 
 
 async def test_what_is_under_way_when_a_replica_ends_for_another_request_is_answered(start: Start) -> None:
-    replica = await start(THREAD.replace("2.5", "0.9"), request_timeout=1).ready()
+    replica = await start(THREAD.replace("2.5", "0.5"), request_timeout=1).ready()
     hanging = asyncio.create_task(replica.score('"hang"'))
 
     async def scored_until_it_stops() -> bool:

@@ -1,8 +1,10 @@
 """What the log holds, line by line (client-facts.md, 30)."""
 
 import asyncio
+import subprocess
+import sys
 
-from tests.runtime.replicas import Start
+from tests.runtime.replicas import Line, Start
 
 ZEROS = "00000000-0000-0000-0000-000000000000"
 
@@ -80,6 +82,35 @@ async def test_a_line_of_a_task_has_the_id_of_its_request(start: Start) -> None:
         await replica.logged(f"r{number}", f"in {number}")
     printed = {(line.request_id, line.message) for line in replica.log if line.message.startswith("in ")}
     assert printed == {(f"r{number}", f"in {number}") for number in range(5)}
+
+
+async def test_a_driver_may_ask_for_an_encoding(start: Start) -> None:
+    source = "import sys\nsys.stdout.reconfigure(encoding='utf-8', line_buffering=True)\ndef run(body):\n    print(body)\n"
+    replica = await start(source).ready()
+    await replica.score('"grüße"', headers={"x-request-id": "r1"})
+    assert (await replica.logged("r1", "grüße")).level == "INFO"
+
+
+def test_a_process_that_is_forked_while_a_line_is_written_can_write_its_own() -> None:
+    program = """
+import os, signal, sys, threading
+from runtime.slipway_server.logs import log
+threading.Thread(target=log, args=("INFO", "more than the pipe holds" * 100_000), daemon=True).start()
+sys.stdin.read(1)
+if os.fork() == 0:
+    signal.alarm(20)
+    os.dup2(2, 1)
+    log("INFO", "from the other")
+    os._exit(0)
+os.wait()
+os._exit(0)
+"""
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.read(1) == b"{"  # its line has begun, and has no end while nobody reads on
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        assert Line.of(process.stderr.readline().decode()).message == "from the other"
 
 
 async def test_a_message_of_many_lines_stays_one_line_of_the_log(start: Start) -> None:

@@ -125,13 +125,14 @@ async def test_arrays_and_frames_come_in_as_such_and_go_out_as_json(wrap: Wrap) 
         assert isinstance(rows, numpy.ndarray) and isinstance(frame, pandas.DataFrame)
         times = [pandas.Timestamp("2017-09-01"), pandas.NaT]
         gaps = pandas.DataFrame({"n": pandas.array([1, None], dtype="Int64"), "t": times})
-        return [rows.sum(axis=1), frame, frame["a"], gaps]
+        return [rows.sum(axis=1), frame, frame["a"], gaps, gaps["t"]]
     """
     replica = await wrap(source, inputs).ready()
     answer = await replica.score({"rows": [[1, 2], [3, 4]], "frame": [{"a": 1, "b": 0.5}, {"a": 2, "b": 1.5}]})
-    sums, frame, series, gaps = answer.json()
+    sums, frame, series, gaps, times = answer.json()
     assert (sums, frame, series) == ([3.0, 7.0], [{"a": 1, "b": 0.5}, {"a": 2, "b": 1.5}], [1, 2])
     assert gaps == [{"n": 1, "t": "2017-09-01T00:00:00"}, {"n": None, "t": None}]
+    assert times == ["2017-09-01T00:00:00", None]
     assert (await replica.score({"rows": [[1, 2, 3]], "frame": []})).status_code == 400
 
 

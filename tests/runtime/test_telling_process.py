@@ -107,7 +107,7 @@ async def test_without_it_a_replica_answers_on_and_says_so_once(start: Start) ->
         assert (await replica.score([1])).json() == [1]
     assert len([line for line in replica.log if "is gone" in line.message]) == 1
     replica.stop()
-    assert replica.ended(seconds=5) == 0
+    assert replica.ended() == 0
 
 
 async def test_what_comes_faster_than_it_takes_is_dropped_at_a_bound(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What storage answers when it is ill, and what the ports then say: an HTTP server that answers as the test wants."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ from shared.domain.errors import ServiceError, Throttled, TooLarge, Unavailable
 from shared.storage.blobs import BlobAccount
 from shared.storage.build_logs import BlobBuildLogs
 from shared.storage.connection import StorageConnection
+from shared.storage.keep import BlobKeep
 from shared.storage.queues import WAKE_UPS, QueueSender
 from shared.storage.tables import TableStore
 
@@ -44,9 +46,8 @@ class IllStorage:
         return web.Response(status=self.status or 200)
 
 
-@pytest.fixture
-async def storage() -> AsyncIterator[IllStorage]:
-    ill = IllStorage("")
+@asynccontextmanager
+async def serving(ill: IllStorage) -> AsyncIterator[None]:
     server = web.Application()
     server.router.add_route("*", "/{path:.*}", ill.answer)
     runner = web.AppRunner(server)
@@ -54,8 +55,56 @@ async def storage() -> AsyncIterator[IllStorage]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     ill.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield ill
-    await runner.cleanup()
+    try:
+        yield
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def storage() -> AsyncIterator[IllStorage]:
+    ill = IllStorage("")
+    async with serving(ill):
+        yield ill
+
+
+class BreaksCopies(IllStorage):
+    """Has one blob, once a copy to it was begun; that ends as `copied`."""
+
+    begun = 0
+    copied = "failed"
+
+    async def answer(self, request: web.Request) -> web.Response:
+        await request.read()
+        if "x-ms-copy-source" in request.headers:
+            self.begun += 1
+            return web.Response(status=202, headers={"x-ms-copy-id": "1", "x-ms-copy-status": "pending"})
+        if request.method == "HEAD":
+            headers = {"x-ms-copy-status": self.copied, "Content-Length": "7"}
+            return web.Response(status=200 if self.begun else 404, headers=headers)
+        statuses = {"DELETE": 202, "PUT": 200 if request.query.get("comp") == "metadata" else 201}
+        return web.Response(status=statuses[request.method])
+
+
+async def test_what_could_not_be_copied_is_not_kept_and_is_copied_again():
+    storage = BreaksCopies("")
+    async with serving(storage):
+        blobs = BlobAccount(storage.connection)
+        keep = BlobKeep(blobs)
+
+        async def kept() -> None:
+            async with keep.incoming() as coming:
+                await coming.write(b"content")
+                await coming.keep_as("contents/x")
+
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="the copy ended as failed"):
+                await kept()
+        assert (storage.begun, await keep.size("contents/x")) == (2, None)
+        storage.copied = "success"
+        await kept()
+        assert (storage.begun, await keep.size("contents/x")) == (2, 7)
+        await blobs.close()
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,14 @@ async def test_names_say_when_they_were_last_put(keep, name):
     assert abs(found.used - datetime.now(UTC)) < timedelta(seconds=30)
 
 
+async def test_what_was_used_since_is_not_removed(keep, name):
+    await keep.put(name, b"x")
+    await keep.remove(name, unless_used_since=datetime.now(UTC) - timedelta(hours=1))
+    assert await keep.get(name) == b"x"
+    await keep.remove(name, unless_used_since=datetime.now(UTC) + timedelta(hours=1))
+    assert await keep.get(name) is None
+
+
 async def test_what_was_removed_is_gone_and_removing_it_again_is_harmless(keep, name):
     await keep.put(name, b"x")
     for _ in range(2):

@@ -14,7 +14,7 @@ from shared.domain.accounts import Account
 from shared.domain.errors import InvalidRequest, Unavailable
 from shared.storage.connection import StorageConnection
 from shared.storage.memory import MemoryWakeUps
-from shared.storage.queues import QueueSender, QueueWakeUps, parse_wake_up, wake_up
+from shared.storage.queues import QueueSender, QueueWakeUps, parse_outbox_wake_up, parse_wake_up, wake_up
 from tests.operations import an_operation
 from tests.twins import ManualClock
 
@@ -31,10 +31,14 @@ def test_a_wake_up_says_what_it_was_made_of(subscription, group, name, identifie
     assert woken.trace_parent in (trace, None)
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'"x"', b'{"account": 1, "operationId": "x"}', b"\xff"])
+NONE = [b"", b"{}", b"[]", b'"x"', b'{"account": 1, "operationId": "x"}', b"\xff", b"[" * 40_000]
+
+
+@pytest.mark.parametrize("body", NONE)
 def test_what_is_no_wake_up_is_refused(body):
-    with pytest.raises(InvalidRequest):
-        parse_wake_up(body)
+    for parse in (parse_wake_up, parse_outbox_wake_up):
+        with pytest.raises(InvalidRequest):
+            parse(body)
 
 
 class TwinChannel:

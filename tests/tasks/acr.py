@@ -16,7 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 from azure.core.credentials import AccessToken
 from azure.core.pipeline.transport import AioHttpTransport
 
-from shared.tasks.runs import RegistryResource, TaskRuns, cloud_of
+from shared.registries.resources import RegistryResource
+from shared.tasks.runs import TaskRuns, cloud_of
 
 SUBSCRIPTION, GROUP, REGISTRY = "4385cf00-2d3a-425a-832f-f4285b1c9dce", "myResourceGroup", "myRegistry"
 RESOURCE_ID = (

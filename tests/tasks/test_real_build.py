@@ -16,8 +16,8 @@ from unittest.mock import ANY
 
 import pytest
 
+from local.machine import this_platform
 from shared.domain.manifests import RuntimeType
-from shared.image_settings import this_platform
 from shared.registries.registries import Registries
 from shared.tasks.builder import TasksImageBuilder
 from tests.images.bases import _libraries, _tar, push_base, python_layer

@@ -10,9 +10,10 @@ from azure.core.exceptions import ClientAuthenticationError
 
 from shared.domain.errors import BuildFailed, ServiceError, Throttled, Unavailable
 from shared.domain.fencing import LeaseLost, fenced
+from shared.registries.resources import RegistryResource
 from shared.tasks.context import packed
 from shared.tasks.log import follow, tail
-from shared.tasks.runs import RegistryResource, Run, TaskRuns, cloud_of
+from shared.tasks.runs import Run, TaskRuns, cloud_of
 from shared.tasks.signed import read
 from tests.tasks.acr import DENIED, GROUP, REGISTRY, RESOURCE_ID, SIGNATURE, SUBSCRIPTION, TOKEN, Trouble, task_runs
 from tests.tasks.making import Log

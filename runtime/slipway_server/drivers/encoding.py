@@ -70,8 +70,14 @@ def _has(*names: str) -> Callable[[Any], bool]:
 
 
 def _array(value: Any) -> Any:
-    counts_time = getattr(getattr(value, "dtype", None), "kind", "") in {"m", "M"}
-    return (value.astype(str) if counts_time else value).tolist()
+    counts_time = getattr(getattr(value, "dtype", None), "kind", "") in {"m", "M"} and not hasattr(value, "to_numpy")
+    return _times(value.astype(str).tolist()) if counts_time else value.tolist()  # a list of pandas' holds its own times
+
+
+def _times(texts: Any) -> Any:
+    if isinstance(texts, list):
+        return [_times(one) for one in texts]
+    return None if texts == "NaT" else texts
 
 
 def _fields(value: Any) -> dict[str, Any]:

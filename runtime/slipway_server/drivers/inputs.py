@@ -12,7 +12,7 @@ from . import azure_ml
 from .body import BodyForm, form_for
 from .kinds import ANYTHING, Kind, Schema, kind_of
 from .misfit import Misfit
-from .pydantic_kinds import pydantic_kind
+from .pydantic_kinds import pydantic_kind, unreadable
 
 type Run = Callable[..., Any]
 type Call = tuple[tuple[Any, ...], dict[str, Any]]
@@ -86,7 +86,7 @@ def inputs_of(run: Run, hints: Mapping[str, Any]) -> Inputs:
         return NamedInput(tuple(parameters), azure_ml.arguments(schema, parameters))
     named = [name for name, each in parameters.items() if name in hints or each.default is each.empty]
     if len(named) > 1:
-        return NamedInput(tuple(parameters), understood(_arguments(parameters, hints)))
+        return NamedInput(tuple(parameters), _by_name(parameters, hints))
     form = form_for(run)
     hint = next((hints[name] for name in list(parameters)[:1] if name in hints), Any)
     return BodyInput(form, understood(hint) if form is BodyForm.JSON else ANYTHING)
@@ -113,6 +113,16 @@ def understood(hint: Any) -> Kind:
 
 def _takes_input(parameter: inspect.Parameter) -> bool:
     return parameter.name != HEADERS and parameter.kind not in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
+
+
+def _by_name(parameters: Mapping[str, inspect.Parameter], hints: Mapping[str, Any]) -> Kind:
+    """What all arguments are together; one whose hint cannot be used is anything, but has to be there."""
+    hints = {name: hint for name, hint in hints.items() if name in parameters}
+    errors = unreadable(hints)
+    for name, error in errors.items():
+        log("WARNING", f"The type hint of {name} is not used: {error}")
+    kind = understood(_arguments(parameters, {name: hint for name, hint in hints.items() if name not in errors}))
+    return kind_of(_arguments(parameters, {})) if kind is ANYTHING else kind
 
 
 def _arguments(parameters: Mapping[str, inspect.Parameter], hints: Mapping[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, get_args, get_type_hints, is_typeddict
@@ -23,6 +24,19 @@ def pydantic_kind(hint: Any) -> Kind | None:
     adapter = pydantic.TypeAdapter(hint)
     error = pydantic.ValidationError
     return _PydanticKind(_schema(adapter, pydantic), adapter.validate_python, adapter=adapter, error=error)
+
+
+def unreadable(hints: Mapping[str, Any]) -> Mapping[str, Exception]:
+    """Which hints pydantic cannot read, such as an array's, and why, if it takes part in any: then it reads them all."""
+    pydantic = sys.modules.get("pydantic")
+    errors, takes_part = dict[str, Exception](), False
+    for name, hint in hints.items() if pydantic else ():
+        try:
+            takes_part |= _takes_part(hint, set())
+            pydantic.TypeAdapter(hint)  # type: ignore[union-attr]  # it is there
+        except Exception as error:  # noqa: BLE001  the driver's classes, and its pydantic, may raise anything
+            errors[name] = error
+    return errors if takes_part else {}
 
 
 def _takes_part(hint: Any, seen: set[Any]) -> bool:

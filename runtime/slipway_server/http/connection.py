@@ -28,7 +28,7 @@ _LINGER = 2.0  # for how long a refused client may go on sending: cut off at onc
 class Connection(asyncio.Protocol):
     """Reads requests, each of which has `arrival` seconds to arrive, and hands them to `answer`.
 
-    While it is open it is in the set `connections`.
+    While it is open it is in the set `connections`. It ends when for `idle` seconds nothing is asked, or taken of an answer.
     """
 
     def __init__(
@@ -39,10 +39,12 @@ class Connection(asyncio.Protocol):
         max_body: int,
         arrival: float,
         admission: Admission | None = None,
+        idle: float = _IDLE,
     ) -> None:
         self._answer = answer
         self._connections = connections
         self._arrival = arrival
+        self._idle = idle
         self._loop = asyncio.get_running_loop()
         self._reader = RequestReader(max_body, admission)
         self._asked: deque[Request | Response] = deque()
@@ -91,6 +93,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client is slow to take its answers."""
         self._writable = False
+        self._deadline.set(self._idle, self._end_idle)  # should it take no more: what it asked meanwhile sets no time
 
     def resume_writing(self) -> None:
         """The client has taken most of them."""
@@ -142,7 +145,7 @@ class Connection(asyncio.Protocol):
 
     def _close(self) -> None:
         self._transport.close()
-        self._deadline.set(_IDLE, self._end_idle)  # should the client never take what it was sent
+        self._deadline.set(self._idle, self._end_idle)  # should the client never take what it was sent
 
     # Waiting.
 
@@ -154,7 +157,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(CONTINUE)
         arriving = self._reader.receiving
         if not arriving:
-            self._deadline.set(_IDLE, self._end_idle)
+            self._deadline.set(self._idle, self._end_idle)
         elif not self._arriving:
             self._deadline.set(self._arrival, self._arrived_too_late)
         self._arriving = arriving
@@ -167,6 +170,6 @@ class Connection(asyncio.Protocol):
         left = self._transport.get_write_buffer_size()
         if left and left != self._left:
             self._left = left
-            self._deadline.set(_IDLE, self._end_idle)
+            self._deadline.set(self._idle, self._end_idle)
         else:
             self._transport.abort()

@@ -57,7 +57,13 @@ class ModelDataCollector:
 
     def collect(self, input_data: Any, user_correlation_id: str = "") -> None:
         """Collect a row (a list, an array), or rows (a list of lists, an array, a data frame of pandas or Spark)."""
-        table = _table(input_data) if self._collection else None
+        try:
+            self._collect(input_data, str(user_correlation_id))
+        except RecursionError:
+            warnings.warn("collect failed: the data is nested without measure.", stacklevel=2)
+
+    def _collect(self, data: Any, correlation_id: str) -> None:
+        table = _table(data) if self._collection else None
         if table is None or self._collection is None:
             return
         names, rows = table
@@ -66,7 +72,7 @@ class ModelDataCollector:
         record = Collected(
             at=time.time(),
             request_id=request.id if request else "",
-            correlation_id=str(user_correlation_id) or trace[3:35],
+            correlation_id=correlation_id or trace[3:35],
             account=self._account,
             service=self._service,
             model=self._model,
@@ -94,7 +100,7 @@ def _table(data: Any) -> tuple[list[str], list[list[Cell]]] | None:
         data = data.tolist()
     if isinstance(data, list):
         return [], _rows(data if data and all(isinstance(row, list | tuple) for row in data) else [data])
-    warnings.warn("collect failed: the data is no list, array or data frame.", stacklevel=3)
+    warnings.warn("collect failed: the data is no list, array or data frame.", stacklevel=4)
     return None
 
 
@@ -104,8 +110,13 @@ def _rows(rows: Iterable[Iterable[Any]]) -> list[list[Cell]]:
 
 def _cell(value: Any) -> Cell:
     """The value as plain Python; missing is missing, whatever library says so."""
-    if type(value) not in _PLAIN and hasattr(value, "item"):  # of NumPy
-        value = value.item()
+    if type(value) not in _PLAIN and hasattr(value, "tolist"):  # of NumPy
+        value = value.tolist()
+    match value:  # it stays nested: fields that are not to be kept are found in there by their names
+        case dict():
+            return {str(name): _cell(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_cell(item) for item in value]
     if value is None or type(value).__name__ in _MISSING or (isinstance(value, float) and math.isnan(value)):
         return None
     return value if type(value) in _PLAIN and value not in _INFINITE else str(value)

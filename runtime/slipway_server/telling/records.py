@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
-type Cell = str | int | float | bool | None
+type Cell = str | int | float | bool | list[Cell] | dict[str, Cell] | None
+"""A value of a row. What is nested becomes its JSON text before it goes out."""
 
 
 class Scored(NamedTuple):
@@ -85,11 +86,23 @@ def size(record: Record) -> int:
         case Scored():
             return len(record.inputs) + len(record.predictions) + OVERHEAD
         case Collected():
-            return sum(len(cell) if isinstance(cell, str) else 8 for row in record.rows for cell in row) + OVERHEAD
+            return sum(_weight(cell) for row in record.rows for cell in row) + OVERHEAD
         case Logged():
             return len(record.message) + OVERHEAD
         case _:
             return OVERHEAD
+
+
+def _weight(cell: Cell) -> int:
+    match cell:
+        case str():
+            return len(cell)
+        case list():
+            return 8 + sum(map(_weight, cell))
+        case dict():
+            return 8 + sum(len(name) + _weight(item) for name, item in cell.items())
+        case _:
+            return 8
 
 
 type Handed = tuple[Any, ...]

@@ -81,12 +81,16 @@ class KubernetesApi:
 
     async def annotate(self, kind: Kind, name: str, annotations: Mapping[str, str | None]) -> Object | None:
         """Set those annotations, and remove those that are None; the object as it is now, None when it is not there."""
+        return await self.merge(kind, name, {"metadata": {"annotations": dict(annotations)}})
+
+    async def merge(self, kind: Kind, name: str, patch: Object) -> Object | None:
+        """Change what the patch names (RFC 7386), and nothing else; the object as it is now, None when it is not there."""
         call = Call(
             "PATCH",
             self._path(kind, name),
             _doing("patch", kind, name),
             query={"fieldManager": FIELD_MANAGER},
-            body={"metadata": {"annotations": dict(annotations)}},
+            body=patch,
             content_type="application/merge-patch+json",
         )
         return await self._object(kind, call)

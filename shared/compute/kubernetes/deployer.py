@@ -56,10 +56,11 @@ class KubernetesCompute:
         await self._refuse_taken_name(spec)
         current = await self._api.get(DEPLOYMENT, object_name(spec.service_id))
         running = int(current["spec"].get("replicas", 1)) if current else 0
-        for wanted in rendered(spec, self._cluster, replicas=first_replicas(spec.settings, running), awake=True):
-            await self._api.apply(wanted)
-        if current is not None and not _scaled(spec.settings):
+        if current is not None and not _scaled(spec.settings):  # first of all: it would change the number once it is set
             await self._api.delete(scaler_kind(self._cluster), object_name(spec.service_id))
+        replicas = first_replicas(spec.settings, running)
+        for wanted in rendered(spec, self._cluster, replicas=replicas, awake=not spec.answered):
+            await self._api.apply(wanted)
 
     async def rollout(self, spec: ServiceSpec, left: Mapping[str, Json]) -> Rollout:
         """Look at its pods once."""

@@ -53,9 +53,16 @@ class Diagnosis:
             return self
         if any("exec format error" in line for line in said):
             return replace(self, error=WRONG_ARCHITECTURE.error)
-        log = ErrorDetail(code="Log", message="\n".join(said))
         message = f"{self.error.message} It last said: {said[-1]}"
-        return replace(self, error=self.error.but(message=message, details=(*(self.error.details or ()), log)))
+        return replace(self, error=_detailed(self.error.but(message=message), "\n".join(said)))
+
+    def without_log(self, why: str) -> "Diagnosis":
+        """The same with why that log could not be read."""
+        return self if self.error is None else replace(self, error=_detailed(self.error, why))
+
+
+def _detailed(error: ErrorResponse, log: str) -> ErrorResponse:
+    return error.but(details=(*(error.details or ()), ErrorDetail(code="Log", message=log)))
 
 
 def diagnosed(deployment: Object, pods: Sequence[Object], events: Sequence[Object], now: datetime) -> Diagnosis:
@@ -147,6 +154,6 @@ def _message(line: str) -> str:
     """What a line of the scoring server's log says (client-facts.md, 30); any other line as it stands."""
     try:
         said = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return line
     return said["message"] if isinstance(said, dict) and isinstance(said.get("message"), str) else line

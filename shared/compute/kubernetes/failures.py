@@ -65,8 +65,8 @@ class Answer:
 def refusal(answer: Answer, doing: str) -> ServiceError:
     """The error that the answer is; `doing` says what was asked: the verb, the kind, the name.
 
-    What a user can mend is a DeployFailed with the API server's words. Missing permissions do not heal. Conflict, Throttled
-    and Unavailable are for trying again.
+    What does not heal is a DeployFailed with the API server's words: 400 when a user can mend it, 500 for a namespace or a
+    kind that is not there. Missing permissions do not heal either. Conflict, Throttled and Unavailable are for trying again.
     """
     if answer.status == 401 or (answer.status == 403 and not _by_admission(answer)):
         message = f"The cluster does not permit this app to {doing} ({answer.status}): {answer.said}"
@@ -96,7 +96,8 @@ def _refused(answer: Answer, doing: str) -> DeployFailed:
     reason = _reason(answer)
     message = f"The cluster refuses to {doing}: {answer.said}"
     code = "QuotaExceeded" if reason == "QuotaExceeded" else FAILED
-    return DeployFailed(message, code=code, details=[Detail(foreign(reason, 64), answer.said)])
+    status = 500 if answer.status == 404 else 400
+    return DeployFailed(message, code=code, status_code=status, details=[Detail(foreign(reason, 64), answer.said)])
 
 
 def _reason(answer: Answer) -> str:

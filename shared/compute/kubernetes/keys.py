@@ -11,29 +11,36 @@ from shared.domain.errors import Unavailable
 from shared.domain.services import AuthKeys
 
 _NOTICE = "slipway.io/keys"
+_UNTOLD = "slipway.io/keys-untold"
+"""Of the Secret: its pods are still to be told of its keys."""
 
 
 async def ensure_keys(api: KubernetesApi, service_id: str, keys: AuthKeys) -> None:
     """The Secret holds these keys. Where it did not, each pod is annotated: a kubelet that sees its pod change looks at
-    its mounted Secrets at once, and not within a minute or two.
+    its mounted Secrets at once, and not within a minute or two. The Secret's other entries are left alone: an update may
+    be changing them.
 
     Raises Unavailable while the Secret is not there.
     """
-    name = object_name(service_id)
+    name, wanted = object_name(service_id), key_entries(keys)
     secret = await api.get(SECRET, name)
-    if secret is None:
-        raise Unavailable("The cluster has lost the Secret with this service's keys; it is put back within minutes.")
-    data = secret.get("data") or {}
-    wanted = key_entries(keys)
-    if wanted.items() <= data.items():
+    if secret is not None and _settled(secret, wanted):
         return
-    await api.apply(_with_data(secret, {**data, **wanted}))
+    if secret is None or not await api.merge(SECRET, name, _untold(wanted)):
+        raise Unavailable(
+            "The Secret with this service's keys is not in the cluster: it comes with the first deployment, and is put back "
+            "within minutes when somebody deletes it."
+        )
     pods = await api.list(POD, selector(service_id))
     notice = {_NOTICE: hashlib.sha256("\0".join(wanted.values()).encode()).hexdigest()[:16]}
     await asyncio.gather(*(api.annotate(POD, pod["metadata"]["name"], notice) for pod in pods))
+    await api.annotate(SECRET, name, {_UNTOLD: None})
 
 
-def _with_data(secret: Object, data: dict[str, str]) -> Object:
-    """The Secret as this app says it; what the API server adds is not ours to say."""
-    metadata = {name: secret["metadata"][name] for name in ("name", "namespace", "labels") if name in secret["metadata"]}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": secret.get("type", "Opaque"), "data": data}
+def _settled(secret: Object, wanted: dict[str, str]) -> bool:
+    told = _UNTOLD not in secret["metadata"].get("annotations", {})
+    return told and wanted.items() <= (secret.get("data") or {}).items()
+
+
+def _untold(wanted: dict[str, str]) -> Object:
+    return {"metadata": {"annotations": {_UNTOLD: "true"}}, "data": wanted}

@@ -9,6 +9,7 @@ from shared.compute.kubernetes.kinds import POD, Object
 from shared.compute.kubernetes.names import selector
 from shared.compute.kubernetes.objects.pod import CONTAINER
 from shared.domain.computing import LogQuery, ReplicaLog
+from shared.domain.errors import Unavailable
 
 PREVIOUS = "previous"
 _AT_ONCE = 8
@@ -37,5 +38,10 @@ async def _of_pod(api: KubernetesApi, pod: Object, query: LogQuery) -> Sequence[
 
 
 async def _read(api: KubernetesApi, pod: str, query: LogQuery, *, previous: bool) -> ReplicaLog:
-    text = await api.log(pod, container=CONTAINER, previous=previous, tail=query.tail, since=query.since)
-    return ReplicaLog(pod, PREVIOUS if previous else "", tuple(text.splitlines()))
+    """A node that has gone does not give its pods' logs; that is said in their place, beside the logs of the others."""
+    run = PREVIOUS if previous else ""
+    try:
+        text = await api.log(pod, container=CONTAINER, previous=previous, tail=query.tail, since=query.since)
+    except Unavailable as away:
+        return ReplicaLog(pod, run, (f"(this log cannot be read now: {away.message})",))
+    return ReplicaLog(pod, run, tuple(text.splitlines()))

@@ -48,12 +48,14 @@ class Session:
         self.calls = 0
 
     async def answer(self, call: Call) -> Answer:
-        """The answer, whatever its status. A caller who is not known any more signs in anew, once.
+        """The answer, whatever its status. A caller who is not known any more signs in anew, once; where nobody answers,
+        the next call finds out anew where the API server is.
 
         Raises Unavailable, LeaseLost before an effect, and ConnectionInvalid.
         """
         import aiohttp  # noqa: PLC0415  # only who has a cluster pays
 
+        opened: _Opened | None = None
         try:
             async with asyncio.timeout(self._seconds):
                 opened = await self._current()
@@ -62,6 +64,8 @@ class Session:
                     answer = await self._answer(await self._current(refused=opened), call)
                 return answer
         except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
+            if opened is not None and isinstance(error, aiohttp.ClientConnectorError):
+                await self._forget(opened)
             raise unreachable(error, call.doing) from error
 
     async def close(self) -> None:
@@ -80,6 +84,11 @@ class Session:
                 if before is not None:
                     await before.retire()
             return self._opened
+
+    async def _forget(self, opened: "_Opened") -> None:
+        if self._opened is opened:
+            self._opened = None
+            await opened.retire()
 
     async def _answer(self, opened: "_Opened", call: Call) -> Answer:
         headers = {"Accept": "application/json, */*", "Content-Type": call.content_type}

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import IO, Any, cast
 
@@ -68,12 +69,16 @@ def members(archive: io.RawIOBase, kind: str, name: str, limits: Limits) -> Iter
 
 
 class MemberContent:
-    """The content of a member, all of it or BuildFailed: it is read after `members` has given it away."""
+    """The content of a member, all of it or BuildFailed: it is read after `members` has given it away.
 
-    def __init__(self, stream: IO[bytes], size: int, archive: str) -> None:
+    `count` is told how much was read, where the archive's stream does not count that itself.
+    """
+
+    def __init__(self, stream: IO[bytes], size: int, archive: str, count: Callable[[int], None] | None = None) -> None:
         self._stream = stream
         self._left = size
         self._archive = archive
+        self._count = count
 
     def read(self, size: int) -> bytes:
         """The next `size` bytes, or as many as are left."""
@@ -83,6 +88,8 @@ class MemberContent:
             if len(data) < expected:
                 raise EOFError("it ends within a member")
         self._left -= len(data)
+        if self._count is not None:
+            self._count(len(data))
         return data
 
 
@@ -149,22 +156,25 @@ class _Guard:
         self._places: set[str] = set()
 
     def member(self, path: str, size: int) -> str:
-        """Take one more member; its safe path."""
+        """Take one more member, which says that it is so large; its safe path."""
         safe = safe_path(path, self.name, self.limits)
         self._members += 1
         self._places.update((safe, *map(str, PurePosixPath(safe).parents[:-1])))
         if max(self._members, len(self._places)) > self.limits.members:
             raise _bad_member(self.name, path, f"there are more than {self.limits.members} members, folders included")
-        self.unpacked(path, size)
+        self._refuse_too_large(path, self._bytes + size)
         return safe
 
     def unpacked(self, path: str, size: int) -> None:
-        """Count so many bytes more."""
+        """Count so many bytes more, which were read."""
         self._bytes += size
-        if self._bytes > self.limits.bytes:
-            raise _bad_member(self.name, path, f"it unpacks to more than {self.limits.bytes} bytes")
+        self._refuse_too_large(path, self._bytes)
         if self._bytes > _RATIO_FREE and self._bytes > self._packed.read_so_far * self.limits.ratio:
             raise _bad_member(self.name, path, f"it unpacks to more than {self.limits.ratio} times its size")
+
+    def _refuse_too_large(self, path: str, size: int) -> None:
+        if size > self.limits.bytes:
+            raise _bad_member(self.name, path, f"it unpacks to more than {self.limits.bytes} bytes")
 
 
 class _Unpacked(io.RawIOBase):
@@ -246,7 +256,7 @@ def _zip(packed: _Counted, guard: _Guard) -> Iterator[Member]:
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
                 raise _bad_member(guard.name, info.filename, "it is neither a regular file nor a directory")
             with archive.open(info) as content:
-                counted = MemberContent(content, info.file_size, guard.name)
+                counted = MemberContent(content, info.file_size, guard.name, partial(guard.unpacked, info.filename))
                 yield Member(path, info.file_size, counted, bool(mode & stat.S_IXUSR))
 
 

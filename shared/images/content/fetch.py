@@ -1,6 +1,7 @@
 """Fetching what a manifest points at: as a stream, bounded, resumed where it breaks, and from public addresses only.
 
 The operator may allow private hosts, or name the only ones there are. No proxy settings of the environment are taken.
+Content is taken as it is stored, a Content-Encoding included: lengths, ranges and Content-MD5 are about that.
 Sources: RFC 9110 (conditional and range requests); RFC 1864 (Content-MD5), which blob storage keeps.
 """
 
@@ -21,6 +22,8 @@ _MOST_REDIRECTS = 5
 _MOST_BROKEN = 20
 _REDIRECTS = (301, 302, 303, 307, 308)
 _BROKE = (aiohttp.ClientError, TimeoutError)
+_VALIDATORS = ("ETag", "Last-Modified")
+"""What tells one content of a URL from another: not every server that knows Range knows If-Range."""
 
 type Sign = Callable[[str], Awaitable[str]]
 """The URL as it is to be called: with a signature, when it is one of the operator's own blobs."""
@@ -93,12 +96,15 @@ class Transfer:
             await self._skip(answer.content)
             return answer.content
         begins, _, total = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
-        if answer.status != 206 or begins.partition("-")[0] != str(self.received) or self._other_size(total):
+        if answer.status != 206 or begins.partition("-")[0] != str(self.received) or self._other(answer, total):
             raise _changed(self._url)
         return answer.content
 
-    def _other_size(self, total: str) -> bool:
-        return self.size is not None and total not in ("*", str(self.size))
+    def _other(self, answer: aiohttp.ClientResponse, total: str) -> bool:
+        """Whether the answer is about other content. A part need not say again when that was modified."""
+        pairs = [(self._answer.headers.get(name), answer.headers.get(name)) for name in _VALIDATORS]
+        other_size = self.size is not None and total not in ("*", str(self.size))
+        return other_size or any(None not in pair and pair[0] != pair[1] for pair in pairs)
 
     async def _skip(self, content: aiohttp.StreamReader) -> None:
         """Read again what was received before, which must be the same."""
@@ -179,12 +185,12 @@ class Fetcher:
         gate = Gate(allowed=f"{url.raw_host}:{url.port}" in self._allow)
         connector = aiohttp.TCPConnector(socket_factory=gate.socket, use_dns_cache=False)
         session = await stack.enter_async_context(
-            aiohttp.ClientSession(connector=connector, timeout=self._timeout, trust_env=False)
+            aiohttp.ClientSession(connector=connector, timeout=self._timeout, trust_env=False, auto_decompress=False)
         )
         plain = {"Accept-Encoding": "identity", **headers}
         try:
             return await stack.enter_async_context(session.get(url, allow_redirects=False, headers=plain))
-        except aiohttp.InvalidURL as error:
+        except (aiohttp.InvalidURL, UnicodeError) as error:  # the latter for a host that no name server could be asked for
             raise _refused(url, "its URL is malformed") from error
         except _BROKE as error:
             if gate.closed_to:

@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from shared.domain.building import ImageSource, content_key
 from shared.domain.errors import BuildFailed
+from shared.images.content.archives import Limits, safe_path
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,14 @@ class Source:
     def file_name(self) -> str:
         """What it is stored under when it is not unpacked: the last segment of its URL's path."""
         return unquote(urlsplit(self.url).path.rpartition("/")[2])
+
+    def refuse_without_name(self) -> None:
+        """Raises BuildFailed when it cannot be stored under its name."""
+        try:
+            safe_path(self.file_name, self.name, Limits())
+        except BuildFailed as error:
+            why = "what is not unpacked is stored under the last part of its URL's path"
+            raise BuildFailed(f"{self.name}: its URL ends in no name of a file, and {why}.", code="BadFileName") from error
 
 
 def models(image: ImageSource) -> Iterator[Source]:

@@ -21,6 +21,7 @@ from shared.images.describing.attestations import (
     provenance,
     sbom,
 )
+from shared.images.packages.channels import without_credentials
 from shared.images.packages.conda import locked_packages
 from shared.images.packages.dependencies import CONDA_LOCK, PIP_LOCK
 from shared.images.packages.distributions import locked
@@ -82,4 +83,4 @@ class Statements:
                 yield Material(name, known.digest)
 
     def _lock_text(self) -> str:
-        return "".join(f"# {name}\n{text.rstrip()}\n" for name, text in self.locks.items() if text)
+        return without_credentials("".join(f"# {name}\n{text.rstrip()}\n" for name, text in self.locks.items() if text))

@@ -1,7 +1,7 @@
 """What is in OCI layouts that no listed image and no layer in use refers to."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -65,17 +65,10 @@ def _found(layout: ImageLayout, tags: Collection[str], in_use: Collection[str], 
         yield Unneeded(_TAG, f"{layout.folder}:{tag_of(entry)}", entry["size"])
     images = {entry["digest"] for entry in listed if tag_of(entry) and entry not in gone}
     about = {entry["digest"] for entry in listed if not tag_of(entry) and layout.subject(entry) in images}
-    reached = {*in_use, *_reached(layout, images | about)}
+    reached = {*in_use, *(digest for manifest in images | about for digest in layout.blobs_of(manifest))}
     for blob in (layout.folder / "blobs").glob("*/*"):
         if f"{blob.parent.name}:{blob.name}" not in reached and _used(blob) < needed.settled_before:
             yield Unneeded(_BLOB, str(blob), blob.stat().st_size)
-
-
-def _reached(layout: ImageLayout, manifests: Iterable[str]) -> Iterator[str]:
-    for digest in manifests:
-        manifest = layout.read_json(digest)
-        yield digest
-        yield from (part["digest"] for part in (manifest["config"], *manifest["layers"]))
 
 
 def _old(layout: ImageLayout, entry: Mapping[str, Any], needed: Needed) -> bool:
@@ -90,8 +83,8 @@ def _used(blob: Path) -> datetime:
 
 
 def _remove(one: Unneeded, needed: Needed) -> None:
-    if one.kind == _BLOB and _used(Path(one.name)) < needed.settled_before:
-        Path(one.name).unlink(missing_ok=True)
+    if one.kind == _BLOB and _used(blob := Path(one.name)) < needed.settled_before:
+        ImageLayout(blob.parents[2]).remove_blob(f"{blob.parent.name}:{blob.name}")
     if one.kind == _TAG:
         folder, name, version = one.name.rsplit(":", 2)
         layout, tag = ImageLayout(Path(folder)), f"{name}:{version}"

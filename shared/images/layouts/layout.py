@@ -109,9 +109,10 @@ class ImageLayout:
                 index["manifests"].append(dict(artifact.descriptor))
 
     def attached(self, digest: str) -> frozenset[str]:
-        """The types of the artifacts that are about that digest."""
+        """The types of the artifacts that are about that digest; they count as used now."""
         about = [entry for entry in self.manifests() if not tag_of(entry) and self.subject(entry) == digest]
-        return frozenset(str(entry.get("artifactType", "")) for entry in about)
+        used = [entry for entry in about if all(self.has_blob(blob) for blob in self.blobs_of(entry["digest"]))]
+        return frozenset(str(entry.get("artifactType", "")) for entry in used)
 
     def remove_tag(self, tag: str, digest: str = "") -> None:
         """Nothing has that tag, and nothing is about that digest unless another tag has it; blobs stay."""
@@ -121,6 +122,18 @@ class ImageLayout:
             index["manifests"] = [
                 entry for entry in kept if digest in tagged or tag_of(entry) or self.subject(entry) != digest
             ]
+
+    def remove_blob(self, digest: str) -> None:
+        """Nothing is that blob, and no artifact of it is listed."""
+        if any(entry["digest"] == digest for entry in self.manifests()):
+            with self._changing_index() as index:
+                index["manifests"] = [entry for entry in index["manifests"] if tag_of(entry) or entry["digest"] != digest]
+        self.blob(digest).unlink(missing_ok=True)
+
+    def blobs_of(self, digest: str) -> list[str]:
+        """A manifest, and the blobs that it names."""
+        manifest = self.read_json(digest)
+        return [digest, *(part["digest"] for part in (manifest["config"], *manifest["layers"]))]
 
     def subject(self, entry: Mapping[str, Any]) -> str:
         """The digest that an artifact of the index is about, empty for an image."""

@@ -24,7 +24,7 @@ from shared.images.packing.layers import Entry, file_entry
 CONDA = "opt/slipway/conda"
 """Where an image has its environment. Its packages are told so when they are installed; they work nowhere else."""
 CONDA_INSTALLER = f"1-rattler-{version('py-rattler')}"
-"""Part of every cache key. Raise the first number when the same lock installs otherwise."""
+"""Part of the cache keys of what it makes. Raise the first number when the same lock installs otherwise."""
 SUBDIRS = {
     "linux/amd64": "linux-64",
     "linux/arm64": "linux-aarch64",

@@ -94,7 +94,7 @@ async def _download(client: Client, url: str, sha256: str, into: Path) -> None:
                 raise channel_failure(f"{foreign(url)} could not be fetched: {foreign(error)}", "PackageChanged") from error
         if checked.sha256 != sha256:
             message = f"{foreign(url)} has the SHA-256 {checked.sha256} now, and had {sha256} when it was chosen."
-            raise BuildFailed(f"{message} Build with noCache to choose anew.", code="PackageChanged")
+            raise BuildFailed(f"{message} Register the manifest again to have packages chosen anew.", code="PackageChanged")
         partial.rename(into)
 
 

@@ -30,6 +30,7 @@ from rattler import install as link
 from rattler.exceptions import GatewayError, InstallerError, SolverError
 
 from shared.domain.errors import BuildFailed, ServiceError, foreign
+from shared.images.packages.channels import without_credentials
 from shared.images.packages.conda_packages import UnpackedPackage, channel_failure, refuse_shadowed, unpacked
 
 _SOLVE_SECONDS = 60
@@ -43,6 +44,7 @@ _PROCESSORS = {"linux-64": "x86_64", "linux-aarch64": "aarch64", "osx-64": "x86_
 _NOT_KEPT = ("CACHEDIR.TAG", "conda-meta/history", "__clobbers__")
 """The last holds files of which another package brings one of the same name."""
 _OF_THIS_MACHINE = ("extracted_package_dir", "package_tarball_full_path", "link")
+_URLS = ("channel", "url")
 
 
 async def lock(*, subdir: str, downloads: str, channels: list[str], specs: list[str], python: str) -> list[tuple[str, str]]:
@@ -144,6 +146,7 @@ def _tidy(tree: Path) -> None:
     for file in tree.glob("conda-meta/*.json"):
         record = json.loads(file.read_bytes())
         kept = {name: value for name, value in record.items() if name not in _OF_THIS_MACHINE}
+        kept |= {name: without_credentials(record[name]) for name in _URLS if record.get(name)}
         kept["files"] = sorted(path for path in record["files"] if not _compiled(path))
         paths = [path for path in record["paths_data"]["paths"] if not _compiled(path["_path"])]
         kept["paths_data"]["paths"] = sorted(paths, key=lambda path: str(path["_path"]))
@@ -161,7 +164,7 @@ async def _answer(action: str, request: dict[str, Any]) -> dict[str, Any]:
     try:
         return {"result": await _ACTIONS[action](**request)}
     except ServiceError as error:
-        return {"error": {"kind": type(error).__name__, "message": error.message, "code": error.code}}
+        return {"error": {"kind": type(error).__name__, "message": without_credentials(error.message), "code": error.code}}
 
 
 if __name__ == "__main__":

@@ -24,12 +24,12 @@ from shared.domain.wire import Timestamp, Wire
 from shared.images.content.fetch import Fetcher
 from shared.images.content.source_layers import kept_name
 from shared.images.image_config import DEPENDENCIES
-from shared.images.packages.conda import CONDA, CondaInstaller, conda_entries
+from shared.images.packages.conda import CONDA, CONDA_INSTALLER, CondaInstaller, conda_entries
 from shared.images.packages.distributions import LockedPackage, locked, overlaps, split
 from shared.images.packages.environment import CondaEnvironment, parse_environment
 from shared.images.packages.installed import installed_entries
 from shared.images.packages.pip import INSTALLER, PackageInstaller
-from shared.images.packages.requirements import parse_requirements, with_spark
+from shared.images.packages.requirements import joined, parse_requirements, with_spark
 from shared.images.packages.scoring_server import ScoringServer
 from shared.images.packing.assembly import Assembly, Made, summary
 from shared.images.packing.cache import layer_key
@@ -100,11 +100,11 @@ class Dependencies:
         if not wanted or keys[PIP_LOCK] in source.known:
             return {}
         environment = await self._environment(properties.conda_env_file, log)
-        lines = [*await self._requirements(properties.pip_requirements, log), *self._parsed(environment.pip)]
-        lines = [*with_spark(lines, environment.specs)] if spark else lines
-        conda = self._lock_conda(environment) if environment.specs else _nothing()
-        pip = self._lock_pip(tuple(dict.fromkeys(lines)), source, log) if lines else _nothing()
-        locks = {CONDA_LOCK: await conda, PIP_LOCK: await pip}
+        lines = joined(await self._requirements(properties.pip_requirements, log), self._parsed(environment.pip))
+        lines = with_spark(lines, environment.specs) if spark else lines
+        conda = await self._lock_conda(environment) if environment.specs else ""
+        pip = await self._lock_pip(lines, source, log) if lines else ""
+        locks = {CONDA_LOCK: conda, PIP_LOCK: pip}
         return {keys[name]: Content(await self._kept(lock)) for name, lock in locks.items()}
 
     async def requirements(self, source: ImageSource, log: BuildLog) -> tuple[str, ...]:
@@ -214,7 +214,7 @@ class Dependencies:
             yield from installed_entries(tree, prefix)
 
     async def _conda_layer(self, lock: str, assembly: Assembly) -> Made:
-        key = self._key(assembly, "conda", lock)
+        key = self._key(assembly, "conda", CONDA_INSTALLER, lock)
 
         def entries() -> Iterator[Entry]:
             with self._tree() as tree:
@@ -256,7 +256,7 @@ class Dependencies:
                     entry for tree, files in owns for entry in installed_entries(tree, DEPENDENCIES, files)
                 )
 
-            made = await asyncio.gather(*(assembly.made(key, group.title, entries(group)) for key, group in missing))
+            made = await all_of(assembly.made(key, group.title, entries(group)) for key, group in missing)
         return {key: one for (key, _), one in zip(missing, made, strict=True)}
 
     def _install(self, packages: Sequence[LockedPackage], tree: Path) -> Mapping[str, tuple[Path, tuple[Path, ...]]]:
@@ -281,10 +281,6 @@ class Dependencies:
         self._settings.scratch.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=self._settings.scratch, prefix="install-") as folder:
             yield Path(folder)
-
-
-async def _nothing() -> str:
-    return ""
 
 
 def _grouped(packages: Sequence[LockedPackage], most: int) -> list[_Group]:

@@ -10,6 +10,7 @@ from rattler import Channel, MatchSpec, Version, VersionSpec
 from rattler.exceptions import CanonicalMatchSpecError, InvalidChannelError, InvalidMatchSpecError
 
 from shared.domain.errors import BuildFailed, foreign
+from shared.images.packages.channels import without_credentials
 
 _LARGEST = 1024 * 1024
 _LONGEST = 256
@@ -65,7 +66,7 @@ class _AllowedChannels:
 
     def named(self, where: str, entry: object) -> str:
         found = self._channels.get(_location(entry)) if isinstance(entry, str) else None
-        return found or _refuse(where, entry, f"a channel of: {', '.join(self._channels.values())}")
+        return found or _refuse(where, entry, f"a channel of: {without_credentials(', '.join(self._channels.values()))}")
 
 
 def _location(channel: str) -> str:

@@ -25,13 +25,25 @@ SETUPTOOLS = "setuptools<81"
 SPARK = "pyspark"
 
 
+def joined(*files: Sequence[str]) -> tuple[str, ...]:
+    """The requirements of several files, each once: where one names setuptools, that counts for all."""
+    lines = dict.fromkeys(line for file in files for line in file)
+    if any(_requirement_name(line) == "setuptools" for line in lines if line != SETUPTOOLS):
+        lines.pop(SETUPTOOLS, None)
+    return tuple(lines)
+
+
+def _requirement_name(line: str) -> str:
+    return canonicalize_name(Requirement(_HASH.sub("", line)).name)
+
+
 def with_spark(lines: Sequence[str], conda: Sequence[str]) -> tuple[str, ...]:
     """Those requirements, and Spark's, unless they or the specs of conda's packages name it.
 
     `SparkPython` means that Spark is there: clients of the time send requirements without it. Its machine learning needs
     NumPy, which is an extra of it.
     """
-    names = {canonicalize_name(Requirement(_HASH.sub("", line)).name) for line in lines}
+    names = {_requirement_name(line) for line in lines}
     if SPARK in names or any(re.match(rf"(\S+::)?{SPARK}(?![\w-])", spec) for spec in conda):
         return tuple(lines)
     return (*lines, f"{SPARK}[ml]")
@@ -48,7 +60,7 @@ def parse_requirements(content: bytes, indexes: tuple[str, ...] = ()) -> tuple[s
         raise BuildFailed("The requirements file is not UTF-8 text.", code="BadRequirements") from None
     taken = {_place(index) for index in indexes}
     kept = [_parsed(number, line) for number, line in _lines(text) if not _names_indexes(number, line, taken)]
-    names = {canonicalize_name(Requirement(_HASH.sub("", line)).name) for line in kept}
+    names = {_requirement_name(line) for line in kept}
     return tuple(kept if "setuptools" in names or not kept else [*kept, SETUPTOOLS])
 
 

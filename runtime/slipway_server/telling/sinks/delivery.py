@@ -28,6 +28,10 @@ class Refused(Exception):
     """The destination never will take it. The message says why, without secrets."""
 
 
+class TooLarge(Exception):
+    """One row, which is no longer in the parcel, is larger than the destination takes. The message says why."""
+
+
 class Parcel(Protocol):
     """What is sent as one."""
 
@@ -42,7 +46,7 @@ class Sink[P: Parcel](Protocol):
         """The records as it takes them."""
 
     def send(self, parcel: P) -> None:
-        """Send all of it that was not sent yet. It is called again after Away. Raises Away and Refused."""
+        """Send all of it that was not sent yet. It is called again after Away and TooLarge. Raises them, and Refused."""
 
 
 class Delivery:
@@ -112,14 +116,17 @@ class Delivery:
         return sum(handover.count(collected=self._collects) for handover in handovers)
 
     def _deliver(self, sink: Sink[Any], parcel: Parcel) -> None:
-        pause, sent = _FIRST_PAUSE, False
-        while not sent and len(parcel):
-            count = len(parcel)
+        pause = _FIRST_PAUSE
+        while count := len(parcel):
             try:
                 sink.send(parcel)
-                sent = True
                 self._totals.add(self._name, told=count)
+                return
+            except TooLarge as row:
+                self._totals.add(self._name, told=count - len(parcel) - 1)
+                self._lose(1, str(row))
             except Refused as refused:
+                self._totals.add(self._name, told=count - len(parcel))
                 self._lose(len(parcel), str(refused))
                 return
             except Away as away:

@@ -10,7 +10,7 @@ from azure.eventhub import EventData, EventDataBatch, EventHubProducerClient
 from azure.eventhub.exceptions import EventHubError
 
 from ..records import Record
-from .delivery import Away, Refused
+from .delivery import Away, TooLarge
 from .places import STANDARD, Places, Row
 
 
@@ -52,12 +52,13 @@ class CollectedEvents:
         return [Events([_event(row) for row in self._places.rows(records)])]
 
     def send(self, events: Events) -> None:
-        """Send what is left, in as few batches as the hub takes. Raises Away and Refused."""
+        """Send what is left, in as few batches as the hub takes. Raises Away and TooLarge."""
         try:
             while events.left:
                 batch = self._filled(events.left)
                 if len(batch) == 0:
-                    raise Refused("A row is larger than an event may be")
+                    del events.left[0]
+                    raise TooLarge("A row is larger than an event may be")
                 self._producer.send_batch(batch)
                 del events.left[: len(batch)]
         except (EventHubError, AzureError) as error:

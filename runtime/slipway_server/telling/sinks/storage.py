@@ -20,7 +20,7 @@ from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsE
 from azure.storage.blob import BlobClient, BlobServiceClient, BlobType, ContainerClient, ContentSettings
 
 from ..records import Record
-from .delivery import Away, Refused
+from .delivery import Away, Refused, TooLarge
 from .places import STANDARD, Places, Row
 
 CONTAINER = "modeldata"
@@ -103,7 +103,7 @@ class CollectedBlobs:
         yield from folders.values()
 
     def send(self, rows: Rows) -> None:
-        """Append all that is left, each row once. Raises Away and Refused."""
+        """Append all that is left, each row once. Raises Away, Refused and TooLarge."""
         vain = 0
         while rows.left:
             with _said_by_storage():
@@ -153,8 +153,11 @@ class CollectedBlobs:
     def _append(self, file: _File, rows: Rows) -> bool:
         """Append what goes into one block. If that is not in the file now, what was known of it is put right."""
         data, count = _rendered(file, rows.left)
+        if len(data) > _LARGEST_BLOCK and count > 1:  # without the last, they are no more than go together
+            data, count = _rendered(file, rows.left[: count - 1])
         if len(data) > _LARGEST_BLOCK:
-            raise Refused(f"A row has {len(data)} bytes, and {_LARGEST_BLOCK} is the most")
+            del rows.left[0]
+            raise TooLarge(f"A row has {len(data)} bytes, and {_LARGEST_BLOCK} is the most")
         try:
             file.blob.append_block(data, appendpos_condition=file.end)
             file.end += len(data)
