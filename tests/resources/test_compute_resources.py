@@ -34,6 +34,13 @@ async def names(resources: ComputeResources) -> list[str]:
     return [record.name for record in (await resources.page(ACCOUNT, Filters(), 10, None)).items]
 
 
+async def serving_on_prod(world: World) -> str:
+    """A service on the cluster `prod`."""
+    image_id = await world.built()
+    record = await world.compute_resources.put(ACCOUNT, "prod", cluster())
+    return await world.serving(image_id, compute_resource={"id": record.shown(ACCOUNT).id})
+
+
 async def test_every_account_has_the_node_that_the_settings_give():
     world = World()
     assert await names(world.compute_resources) == ["local"]
@@ -71,9 +78,7 @@ async def test_putting_it_again_changes_it_and_keeps_its_age():
 
 async def test_services_keep_the_place_they_run_in():
     world = World()
-    image_id = await world.built()
-    record = await world.compute_resources.put(ACCOUNT, "prod", cluster())
-    service_id = await world.serving(image_id, compute_resource={"id": record.shown(ACCOUNT).id})
+    service_id = await serving_on_prod(world)
     await world.compute_resources.put(ACCOUNT, "prod", cluster(connection={"inCluster": True}))
     for moved in (
         cluster(namespace="others"),
@@ -89,10 +94,7 @@ async def test_services_keep_the_place_they_run_in():
 
 async def test_a_record_stays_until_the_last_service_is_cleared():
     world = World()
-    image_id = await world.built()
-    record = await world.compute_resources.put(ACCOUNT, "prod", cluster())
-    service_id = await world.serving(image_id, compute_resource={"id": record.shown(ACCOUNT).id})
-    await world.services.delete(ACCOUNT, service_id)
+    await world.services.delete(ACCOUNT, await serving_on_prod(world))
     with pytest.raises(Conflict, match="still used by operation"):
         await world.compute_resources.delete(ACCOUNT, "prod")
     await world.settle()
@@ -104,10 +106,7 @@ async def test_a_record_stays_until_the_last_service_is_cleared():
 
 async def test_it_stays_however_many_operations_have_begun_since():
     world = World()
-    image_id = await world.built()
-    record = await world.compute_resources.put(ACCOUNT, "prod", cluster())
-    service_id = await world.serving(image_id, compute_resource={"id": record.shown(ACCOUNT).id})
-    await world.services.delete(ACCOUNT, service_id)
+    await world.services.delete(ACCOUNT, await serving_on_prod(world))
     for _ in range(100):
         identifier = new_id(world.clock.now(), world.clock.random_bits)
         other = world.operations.accepted(BUILD_IMAGE, identifier=identifier, resource_id=identifier, checkpoint={})

@@ -83,6 +83,8 @@ async def test_a_replica_collects_what_it_is_sent_and_what_it_answers(
     await replica.score({"data": [[1, 5], [2, 6]]}, headers={"x-request-id": "r1"})
     inputs = await kept.until("sub/group/account/whole/0b5c-iris-3/inputs", 2)
     predictions = await kept.until("sub/group/account/whole/0b5c-iris-3/predictions", 2)
+    replica.stop()
+    assert replica.ended() == 0
     assert [(row["$RequestId"], row["c0"], row["c1"]) for row in inputs] == [("r1", "1", "5"), ("r1", "2", "6")]
     assert [(row["$RequestId"], row["c0"]) for row in predictions] == [("r1", "2"), ("r1", "4")]
 

@@ -4,9 +4,10 @@ import asyncio
 import os
 import signal
 
+import httpx
 import pytest
 
-from tests.runtime.replicas import RUNTIME, Start, free_port
+from tests.runtime.replicas import RUNTIME, Replica, Start, free_port
 from tests.waiting import until
 
 SLOW = """
@@ -17,6 +18,17 @@ def run(body):
         time.sleep(0.01)
     return "done"
 """
+
+
+async def under_way(replica: Replica) -> asyncio.Task[httpx.Response]:
+    """A request that the driver, `SLOW`, is at work on."""
+    scoring = asyncio.create_task(replica.score({}))
+
+    async def working() -> bool:
+        return (replica.folder / "working").exists()
+
+    await until(working)
+    return scoring
 
 
 @pytest.mark.parametrize(
@@ -84,15 +96,11 @@ async def test_a_port_that_is_taken_is_named(start: Start) -> None:
 
 async def test_on_sigterm_what_is_under_way_is_answered_and_nothing_new_is_taken(start: Start) -> None:
     replica = await start(SLOW).ready()
-    scoring = asyncio.create_task(replica.score({}))
-
-    async def working() -> bool:
-        return (replica.folder / "working").exists()
+    scoring = await under_way(replica)
 
     async def closed() -> bool:
         return not await replica.listens()
 
-    await until(working)
     replica.stop()
     await until(closed)
     assert not scoring.done()
@@ -104,12 +112,7 @@ async def test_on_sigterm_what_is_under_way_is_answered_and_nothing_new_is_taken
 
 async def test_a_request_that_hangs_does_not_keep_a_replica_from_ending(start: Start) -> None:
     replica = await start(SLOW, request_timeout=1).ready()
-    scoring = asyncio.create_task(replica.score({}))
-
-    async def working() -> bool:
-        return (replica.folder / "working").exists()
-
-    await until(working)
+    scoring = await under_way(replica)
     replica.stop()
     assert (await scoring).status_code == 504
     assert replica.ended() == 0
@@ -121,12 +124,7 @@ import atexit, time
 atexit.register(lambda: (time.sleep(2.5), print("ended")))
 {SLOW}"""
     replica = await start(source, request_timeout=1).ready()
-    scoring = asyncio.create_task(replica.score({}))
-
-    async def working() -> bool:
-        return (replica.folder / "working").exists()
-
-    await until(working)
+    scoring = await under_way(replica)
     replica.stop()
     assert (await scoring).status_code == 504
     assert (replica.ended(), replica.log[-1].message) == (0, "ended")

@@ -280,7 +280,7 @@ _BROKEN = (
     EOFError,
     ValueError,
     OSError,
-    NotImplementedError,
+    NotImplementedError,  # how zipfile says that it does not know a compression
     RuntimeError,
 )
 _SIGNATURES = ((b"\x1f\x8b", "tar.gz"), (b"BZh", "tar.bz2"), (b"PK\x03\x04", "zip"), (b"PK\x05\x06", "zip"))
