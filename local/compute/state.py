@@ -134,14 +134,14 @@ class ServiceFiles:
     def load(self) -> Iterator[ServiceState]:
         """All that are kept."""
         for path in sorted(self._folder.glob("*.json")):
-            yield ServiceState.model_validate_json(path.read_bytes())
+            yield ServiceState.from_stored(path.read_bytes())
 
     def save(self, state: ServiceState) -> None:
         """It survives the loss of power from the moment this returns."""
         path = self._path(state.id)
         partial = path.with_suffix(".partial")
         with partial.open("w", encoding="utf-8") as file:
-            file.write(state.json_text())
+            file.write(state.stored_text())
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

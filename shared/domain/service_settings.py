@@ -121,7 +121,7 @@ class ServiceSettings(Wire):
                 f"numReplicas: got {self.num_replicas} while autoScaler.autoscaleEnabled is true; accepts a number only "
                 "when the autoscaler is off. Send autoScaler.autoscaleEnabled false with it, or leave numReplicas out."
             )
-        filled = AutoScaler(
+        filled = scaler.but(
             autoscale_enabled=enabled,
             min_replicas=1 if scaler.min_replicas is None else scaler.min_replicas,
             max_replicas=10 if scaler.max_replicas is None else scaler.max_replicas,
@@ -141,7 +141,7 @@ class ServiceSettings(Wire):
         laid = {name: _laid_over(getattr(self, name), getattr(update, name)) for name in ServiceSettings.model_fields}
         if update.auto_scaler and update.auto_scaler.autoscale_enabled and update.num_replicas is None:
             laid["num_replicas"] = None
-        return ServiceSettings.model_validate(laid).settled()
+        return self.but(**laid).settled()
 
 
 DEFAULT_CONCURRENCY = 10

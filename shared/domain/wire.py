@@ -1,5 +1,7 @@
-"""What all wire types share: frozen, camelCase, nothing unknown; and how a request's body becomes one.
+"""What all wire types share: frozen, camelCase; how a request's body becomes one, and how a stored one is read.
 
+A body is read strictly: an unknown property is an error. What is stored is read tolerantly: another version of the app may
+have written more, which is kept, written back as it was, and never shown.
 Source: api.md, Types; client-facts.md, 5 and 14.
 """
 
@@ -44,13 +46,75 @@ class Wire(BaseModel):
     )
     read_only: ClassVar[frozenset[str]] = frozenset()
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Wire) or type(self) is not type(other):
+            return NotImplemented
+        return self.__dict__ == other.__dict__ and self._unknown == other._unknown
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self.__dict__.values()))
+
+    @property
+    def _unknown(self) -> dict[str, Any]:
+        """The properties that a stored value had besides those of this version, by their names on the wire."""
+        return self.__pydantic_extra__ or {}
+
+    @classmethod
+    def from_stored(cls, document: str | bytes | Json) -> Self:
+        """The value that was stored as that JSON, unknown properties kept at any depth; raises ValidationError."""
+        text = document if isinstance(document, str | bytes) else json.dumps(document)
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            if all(problem["type"] != "extra_forbidden" for problem in error.errors(include_url=False)):
+                raise
+        return cls.model_validate_json(text, extra="allow")
+
+    def stored(self) -> dict[str, Json]:
+        """Its JSON document as it is stored: with what was unknown when it was read."""
+        return cast("dict[str, Json]", _with_unknown(self, self.model_dump(mode="json", exclude_none=True)))
+
+    def stored_text(self) -> str:
+        """The text of `stored`."""
+        return json.dumps(self.stored(), ensure_ascii=False) if _holds_unknown(self) else self.json_text()
+
     def json_text(self) -> str:
-        """Its JSON, absent properties left out."""
+        """Its JSON as it is shown, absent properties left out."""
         return self.model_dump_json(exclude_none=True)
 
     def but(self, **changes: object) -> Self:
         """The same value with those fields changed, checked anew."""
-        return type(self).model_validate({**self.__dict__, **changes})
+        if not self._unknown:
+            return type(self).model_validate({**self.__dict__, **changes})
+        if strange := changes.keys() - type(self).model_fields.keys():
+            raise TypeError(f"{type(self).__name__} has no {', '.join(sorted(strange))}.")
+        return type(self).model_validate({**self._unknown, **self.__dict__, **changes}, extra="allow")
+
+
+def _holds_unknown(value: object) -> bool:
+    match value:
+        case Wire():
+            return bool(value.__pydantic_extra__) or any(map(_holds_unknown, value.__dict__.values()))
+        case tuple() | list():
+            return any(map(_holds_unknown, value))
+        case dict():
+            return any(map(_holds_unknown, value.values()))
+    return False
+
+
+def _with_unknown(value: object, dumped: Any) -> Json:  # JSON of the shape that `value` has
+    """That JSON of a value, with the unknown properties of all values in it."""
+    match value:
+        case Wire():
+            fields = type(value).model_fields.items()
+            inner = {(field.alias or name): getattr(value, name) for name, field in fields}
+            known = {name: _with_unknown(inner.get(name), part) for name, part in dumped.items()}
+            return known | (value.__pydantic_extra__ or {})
+        case tuple() | list():
+            return [_with_unknown(item, part) for item, part in zip(value, dumped, strict=True)]
+        case dict():
+            return {name: _with_unknown(value.get(name), part) for name, part in dumped.items()}
+    return cast("Json", dumped)
 
 
 def parse[T: Wire](kind: type[T], body: bytes) -> T:

@@ -127,7 +127,7 @@ class BuildImage:
 
 
 def _to_json(layers: tuple[Layer, ...]) -> Json:
-    return [layer.model_dump(mode="json", exclude_none=True) for layer in layers]
+    return [layer.stored() for layer in layers]
 
 
 def _all_layers(operation: Operation) -> tuple[Layer, ...]:
@@ -139,4 +139,4 @@ def _all_layers(operation: Operation) -> tuple[Layer, ...]:
 def _layers(operation: Operation, step: str) -> tuple[Layer, ...]:
     """What a step left, nothing when it has not come to that."""
     layers = operation.checkpoint.get(step)
-    return tuple(Layer.model_validate(layer) for layer in layers) if isinstance(layers, list) else ()
+    return tuple(Layer.from_stored(layer) for layer in layers) if isinstance(layers, list) else ()

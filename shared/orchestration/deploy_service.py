@@ -15,7 +15,6 @@ from shared.domain.operations import ErrorResponse, Operation
 from shared.domain.ports import Clock, Store
 from shared.domain.service_settings import ServiceSettings
 from shared.domain.services import KeyGenerations, Service
-from shared.domain.wire import validate
 from shared.orchestration.outcome import Done, Failure, Next, Outcome, Step, Wait
 from shared.resources.applying import applied
 from shared.resources.found import found
@@ -164,8 +163,7 @@ def _image_id(operation: Operation) -> str:
 
 
 def _settings(operation: Operation) -> ServiceSettings:
-    settings = operation.checkpoint["settings"]
-    return validate(ServiceSettings, settings if isinstance(settings, dict) else {})
+    return ServiceSettings.from_stored(operation.checkpoint["settings"])
 
 
 def _as_error(error: ErrorResponse) -> DeployFailed:

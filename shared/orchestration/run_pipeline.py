@@ -12,7 +12,7 @@ from shared.domain.models import Model
 from shared.domain.operations import ErrorResponse, Operation, State
 from shared.domain.pipelines import PipelineRequest
 from shared.domain.services import ServiceCreateRequest
-from shared.domain.wire import Json, validate
+from shared.domain.wire import Json
 from shared.orchestration.outcome import Done, Failure, Next, Outcome, Step, Wait
 from shared.resources.images import Images
 from shared.resources.manifests import Manifests
@@ -144,8 +144,7 @@ def _request(operation: Operation, part: str) -> Repeatable:
 
 
 def _asked(operation: Operation) -> PipelineRequest:
-    request = operation.checkpoint["request"]
-    return validate(PipelineRequest, request if isinstance(request, dict) else {})
+    return PipelineRequest.from_stored(operation.checkpoint["request"])
 
 
 def _given[P](part: P | None) -> P:

@@ -34,7 +34,7 @@ class Pipelines:
             RUN_PIPELINE,
             identifier=identifier,
             resource_id=identifier,
-            checkpoint={"request": request.model_dump(mode="json", exclude_none=True)},
+            checkpoint={"request": request.stored()},
             steps=request.parts,
         )
         await self._store.commit(account, [*once.recording(operation), Insert(operation)])

@@ -61,7 +61,7 @@ class Once:
             id=self.identifier,
             key=self.request.key,
             fingerprint=self.request.fingerprint,
-            result=result.json_text(),
+            result=result.stored_text(),
             expires=self.now + self.request.kept,
         )
         return (Claim(claim_of(self.request.key), record.id), Insert(record))
@@ -127,4 +127,4 @@ class Requests:
                 "The request's id belongs to another request; accepts the same request again, or a new id.",
                 code=MISMATCH,
             )
-        return kind.model_validate_json(stored.document.result)
+        return kind.from_stored(stored.document.result)

@@ -250,7 +250,7 @@ class Services:
             checkpoint={
                 "deploymentId": deployment_id,
                 "imageId": image_id,
-                "settings": settings.model_dump(mode="json", exclude_none=True),
+                "settings": settings.stored(),
             },
         )
 

@@ -85,7 +85,7 @@ def prefix_end(prefix: str) -> str:
 
 def encode(document: Document) -> dict[str, str]:
     """A document's properties; raises TooLarge when one row cannot hold it."""
-    text = document.json_text()
+    text = document.stored_text()
     if len(text.encode("utf-16-le")) > MOST_ENTITY_BYTES:
         raise TooLarge(f"{document.kind} {document.id} is larger than a table row can be, 1 MiB.")
     return {f"d{start // _CHUNK}": text[start : start + _CHUNK] for start in range(0, len(text), _CHUNK)}
@@ -94,7 +94,7 @@ def encode(document: Document) -> dict[str, str]:
 def decode[D: Document](kind: type[D], properties: Mapping[str, object]) -> D:
     """The document in a row."""
     names = takewhile(properties.__contains__, (f"d{number}" for number in count()))
-    return kind.model_validate_json("".join(str(properties[name]) for name in names))
+    return kind.from_stored("".join(str(properties[name]) for name in names))
 
 
 def rows_of(changes: Sequence[Change]) -> list[Row]:

@@ -44,7 +44,7 @@ class BlobServiceLogs:
                 text = await (await blob.download_blob()).readall()
             except ResourceNotFoundError:
                 return ()
-        return [ReplicaLog(log.replica, log.run, log.lines) for log in _KeptLogs.model_validate_json(text).logs]
+        return [ReplicaLog(log.replica, log.run, log.lines) for log in _KeptLogs.from_stored(text).logs]
 
     async def remove(self, account: Account, service_id: str) -> None:
         """Nothing is kept for it any more."""

@@ -67,6 +67,16 @@ async def all_pages(store: Store, account: Account, count: int, **filters: str) 
             return seen
 
 
+async def test_what_is_unknown_in_a_document_is_kept_through_a_change_and_in_lists(store, account):
+    newer = Model.from_stored({**model().stored(), "owner": {"team": ["a", None]}})
+    (written,) = await store.commit(account, [Insert(newer)])
+    read = await store.get(account, Model, newer.id)
+    assert read.document.stored()["owner"] == {"team": ["a", None]}
+    await store.commit(account, [Replace(written, read.document.but(description="changed"))])
+    (listed,) = (await store.page(account, Model, {"name": "digits"}, count=10)).items
+    assert listed.stored() == {**newer.stored(), "description": "changed"}
+
+
 async def test_what_was_committed_can_be_read(store, account):
     document = model("digits", "prod", description="naïve 𝄞 \0 \u2028")
     (written,) = await store.commit(account, [Insert(document)])

@@ -49,7 +49,7 @@ def layout_folder(images: Path, scope: str) -> Path:
 
 def _digests(record: bytes | None) -> set[str]:
     try:
-        return {layer.digest for layer in LayerRecord.model_validate_json(record or b"").layers}
+        return {layer.digest for layer in LayerRecord.from_stored(record or b"").layers}
     except ValidationError:  # it was removed meanwhile, or is of another version
         return set()
 

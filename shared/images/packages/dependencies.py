@@ -194,7 +194,7 @@ class Dependencies:
     def _resolved_before(self, lines: tuple[str, ...]) -> _Resolution | None:
         """By this process, or another one of this machine."""
         try:
-            return _Resolution.model_validate_json(self._lock_file(lines).read_bytes())
+            return _Resolution.from_stored(self._lock_file(lines).read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
 

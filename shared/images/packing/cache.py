@@ -55,7 +55,7 @@ class LayerCache:
     async def _read(self, key: str) -> LayerRecord | None:
         text = await self._keep.get(f"{PREFIX}{key}.json")
         try:
-            record = LayerRecord.model_validate_json(text) if text is not None else None
+            record = LayerRecord.from_stored(text) if text is not None else None
         except ValidationError:  # of a version that wrote it otherwise: it is made anew
             return None
         if record is not None:
@@ -64,7 +64,7 @@ class LayerCache:
 
     async def _write(self, key: str, record: LayerRecord) -> LayerRecord:
         fresh = record.but(used=self._clock.now().date())
-        await self._keep.put(f"{PREFIX}{key}.json", fresh.json_text().encode())
+        await self._keep.put(f"{PREFIX}{key}.json", fresh.stored_text().encode())
         self._see(key, fresh)
         return fresh
 
