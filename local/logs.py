@@ -21,10 +21,10 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": foreign(record.getMessage(), _LONGEST),
+            "message": foreign(record.getMessage(), _LONGEST, lines=True),
         }
         if record.exc_info:
-            line["exception"] = foreign(self.formatException(record.exc_info), _LONGEST)
+            line["exception"] = foreign(self.formatException(record.exc_info), _LONGEST, lines=True)
         return json.dumps(line)
 
 

@@ -149,7 +149,7 @@ def _error(end: End, times: int) -> ErrorResponse:
     """The error of a deployment whose replica ended so; the codes are client-facts.md's, 19."""
     happened = end.happened if times == 1 else f"{end.happened}, {times} times"
     log = f" The last lines of its log:\n{end.log}" if end.log else ""
-    message = foreign(f"{happened}.{log}", 2000)
+    message = foreign(f"{happened}.{log}", 2000, lines=True)
     if end.timed_out:
         detail = Detail("StartTimedOut", message)
         return ErrorResponse.of(DeployFailed(message, code="DeploymentTimedOut", status_code=504, details=[detail]))

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from shared.domain.accounts import Account
 from shared.domain.documents import Document, Term
-from shared.domain.fields import Url
+from shared.domain.fields import Matching, Url
 from shared.domain.wire import Timestamp, Wire
 
 _AKS_ID = re.compile(
@@ -18,15 +18,6 @@ _AKS_ID = re.compile(
     re.IGNORECASE,
 )
 KUBECONFIG_SETTINGS = "SLIPWAY_KUBECONFIG_"
-
-
-def _matching(pattern: str, accepts: str) -> AfterValidator:
-    def check(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError(f"accepts {accepts}")
-        return text
-
-    return AfterValidator(check)
 
 
 def _aks_id(text: str) -> str:
@@ -44,21 +35,21 @@ def _prefix(text: str) -> str:
 
 
 ComputeName = Annotated[
-    str, _matching(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}", "1 to 63 letters, digits, '-' and '_', the first a letter or digit")
+    str, Matching(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}", "1 to 63 letters, digits, '-' and '_', the first a letter or digit")
 ]
 Label = Annotated[
-    str, _matching(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "1 to 63 lower-case letters, digits and '-', as a DNS label")
+    str, Matching(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "1 to 63 lower-case letters, digits and '-', as a DNS label")
 ]
 ObjectName = Annotated[
     str,
-    _matching(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", "1 to 253 lower-case letters, digits, '.' and '-'"),
+    Matching(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", "1 to 253 lower-case letters, digits, '.' and '-'"),
 ]
-RegistryHost = Annotated[str, _matching(r"[a-z0-9.-]+(:[0-9]{1,5})?", "the host of a registry, such as name.azurecr.io")]
+RegistryHost = Annotated[str, Matching(r"[a-z0-9.-]+(:[0-9]{1,5})?", "the host of a registry, such as name.azurecr.io")]
 SettingName = Annotated[
     str,
-    _matching(KUBECONFIG_SETTINGS + "[A-Z0-9_]{1,64}", f"the name of an app setting, {KUBECONFIG_SETTINGS}…"),
+    Matching(KUBECONFIG_SETTINGS + "[A-Z0-9_]{1,64}", f"the name of an app setting, {KUBECONFIG_SETTINGS}…"),
 ]
-SecretName = Annotated[str, _matching("[a-zA-Z0-9-]{1,127}", "the name of a secret in the key vault of the settings")]
+SecretName = Annotated[str, Matching("[a-zA-Z0-9-]{1,127}", "the name of a secret in the key vault of the settings")]
 
 
 class ComputeKind(StrEnum):

@@ -9,18 +9,42 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-_URL_QUERY = re.compile(r"(\b\w+://[^\s?#'\"<>]*)[?#][^\s'\"<>]*")
-_URL_USER = re.compile(r"(\b\w+://)[^\s/@'\"<>]+@")
+_URL = re.compile(r"://([^\s?#'\"<>]*)(?:[?#][^\s'\"<>]*)?")
 _BEARER = re.compile(r"(?i)(bearer\s+)[\w.~+/=-]+")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What moves a cursor, breaks or turns a line around, or has no UTF-8 form."""
 FOREIGN_LENGTH = 256
 _LONGEST_PAUSE = 24 * 60 * 60.0
 """Seconds. Whoever asks for more patience than that says: not today."""
 
 
-def foreign(text: object, length: int = FOREIGN_LENGTH) -> str:
-    """Text that came from outside, safe to store, show or log: URLs lose user and query, tokens go, long text is cut."""
-    clean = _BEARER.sub(r"\1…", _URL_USER.sub(r"\1", _URL_QUERY.sub(r"\1", str(text))))
-    return clean if len(clean) <= length else clean[: length - 1] + "…"
+def foreign(text: object, length: int = FOREIGN_LENGTH, *, lines: bool = False) -> str:
+    """Text that came from outside, safe to store, show or log: one line of at most `length` characters.
+
+    It is cut first, and cleaned in linear time: URLs lose user and query, tokens go, control characters are escaped. With
+    `lines` its line breaks and tabs stay, for logs and tracebacks.
+    """
+    whole = str(text)
+    start = whole[: 2 * length + 64]
+    if len(start) < len(whole):  # a user that is cut off from its @ is not known for one
+        head, separator, rest = start.rpartition("://")
+        start = start if not separator or "/" in rest else head + separator
+    clean = _BEARER.sub(r"\1…", _URL.sub(_address, start))
+    shown = _CONTROL.sub(_escaped_in_lines if lines else _escaped, clean[: length + 1])
+    return shown if len(shown) <= length and len(start) == len(whole) else shown[: length - 1] + "…"
+
+
+def _address(url: re.Match[str]) -> str:
+    authority, slash, path = url[1].partition("/")
+    return f"://{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def _escaped(control: re.Match[str]) -> str:
+    return ascii(control[0])[1:-1]
+
+
+def _escaped_in_lines(control: re.Match[str]) -> str:
+    return control[0] if control[0] in "\n\t" else _escaped(control)
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,13 @@ Source: api.md; client-facts.md 3, 11, 17, 21, 34; RFC 6838 (media types); Kuber
 """
 
 import re
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from shared.domain.ids import canonical
 
@@ -20,10 +22,32 @@ _COMPUTE_ID = re.compile(
     r"/operationalizationclusters/[^/?#\s]+",
     re.IGNORECASE,
 )
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_LONGEST_MEDIA_TYPE = 512
+"""RFC 6838 lets type and subtype be of 127 characters each; the rest is for parameters."""
+_LONGEST_QUANTITY = 64
 _FACTORS = {"n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1), "k": Decimal(1000)}
 _FACTORS |= {letter: Decimal(1000) ** power for power, letter in enumerate("MGTPE", 2)}
 _FACTORS |= {f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", 1)}
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Accepts what a pattern matches whole; the API's description shows the same pattern."""
+
+    pattern: str
+    accepts: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "pattern": f"^(?:{self.pattern})$"}
+
+    def _checked(self, text: str) -> str:
+        if not re.fullmatch(self.pattern, text):
+            raise ValueError(f"accepts {self.accepts}")
+        return text
 
 
 def _uuid(text: str) -> str:
@@ -31,18 +55,6 @@ def _uuid(text: str) -> str:
     if identifier is None:
         raise ValueError("accepts a UUID, as 8-4-4-4-12 hexadecimal digits")
     return identifier
-
-
-def _registered_name(text: str) -> str:
-    if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,254}", text):
-        raise ValueError("accepts 1 to 255 letters, digits, '.', '_' and '-', the first a letter or digit")
-    return text
-
-
-def _dns_name(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,30}[a-z0-9]", text):
-        raise ValueError("accepts 3 to 32 lower-case letters, digits, '-' and '.', first and last a letter or digit")
-    return text
 
 
 def _url(text: str) -> str:
@@ -62,14 +74,14 @@ def _url(text: str) -> str:
 
 
 def _media_type(text: str) -> str:
-    if not _MEDIA_TYPE.fullmatch(text):
-        raise ValueError("accepts a media type such as application/json")
+    if len(text) > _LONGEST_MEDIA_TYPE or not _MEDIA_TYPE.fullmatch(text):
+        raise ValueError(f"accepts a media type such as application/json, of at most {_LONGEST_MEDIA_TYPE} characters")
     return text
 
 
 def quantity(text: str) -> Decimal:
     """The number that a Kubernetes quantity stands for; raises ValueError when it is none, or not above zero."""
-    match = _QUANTITY.fullmatch(text)
+    match = _QUANTITY.fullmatch(text) if len(text) <= _LONGEST_QUANTITY else None
     if not match:
         raise ValueError("accepts a Kubernetes quantity such as 0.5, 250m or 512Mi")
     suffix = match["suffix"] or ""
@@ -94,18 +106,28 @@ def _compute_resource_id(text: str) -> str:
     return text
 
 
-def _tag(text: str) -> str:
+def _plain_text(text: str) -> str:
     if not 1 <= len(text) <= 256 or _CONTROL.search(text):
         raise ValueError("accepts 1 to 256 characters, none of them a control character")
     return text
 
 
 Id = Annotated[str, AfterValidator(_uuid)]
-RegisteredName = Annotated[str, AfterValidator(_registered_name)]
-DnsName = Annotated[str, AfterValidator(_dns_name)]
+RegisteredName = Annotated[
+    str,
+    Matching(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,254}", "1 to 255 letters, digits, '.', '_' and '-', the first a letter or digit"),
+]
+DnsName = Annotated[
+    str,
+    Matching(
+        r"[a-z0-9][a-z0-9.-]{1,30}[a-z0-9]",
+        "3 to 32 lower-case letters, digits, '-' and '.', first and last a letter or digit",
+    ),
+]
 Url = Annotated[str, AfterValidator(_url)]
 MediaType = Annotated[str, AfterValidator(_media_type)]
 Quantity = Annotated[str, AfterValidator(_quantity_text)]
 ComputeResourceId = Annotated[str, AfterValidator(_compute_resource_id)]
-Tag = Annotated[str, AfterValidator(_tag)]
+Tag = Annotated[str, AfterValidator(_plain_text)]
+AssetId = Annotated[str, AfterValidator(_plain_text)]
 Description = Annotated[str, Field(max_length=4096)]

@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, model_validator
 
 from shared.domain.documents import Document, Term
-from shared.domain.fields import Description, Id, MediaType, RegisteredName, Url
+from shared.domain.errors import foreign
+from shared.domain.fields import AssetId, Description, Id, MediaType, RegisteredName, Url
 from shared.domain.wire import Timestamp, Wire
 
 MOST_MODELS = 20
@@ -37,7 +38,7 @@ class WebserviceType(StrEnum):
 class Asset(Wire):
     """A file, or an archive of files, that goes into the image's one folder."""
 
-    id: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    id: AssetId | None = None
     mime_type: MediaType | None = None
     url: Url
     unpack: bool = False
@@ -72,7 +73,7 @@ class ManifestRequest(Wire):
 
     name: RegisteredName
     description: Description | None = None
-    driver_program: Annotated[str, Field(min_length=1, max_length=256)]
+    driver_program: AssetId
     assets: Annotated[tuple[Asset, ...], Field(max_length=MOST_ASSETS)]
     model_ids: Annotated[tuple[Id, ...], Field(max_length=MOST_MODELS)] = ()
     model_type: ModelType | None = None
@@ -89,7 +90,8 @@ class ManifestRequest(Wire):
         found = [asset.id for asset in self.assets].count(self.driver_program)
         if found != 1:
             raise ValueError(
-                f"driverProgram: got '{self.driver_program}', the id of {found} assets; accepts the id of exactly one asset"
+                f"driverProgram: got '{foreign(self.driver_program, 80)}', the id of {found} assets; "
+                "accepts the id of exactly one asset"
             )
         return self
 

@@ -11,6 +11,10 @@ from shared.domain.documents import Document, Term
 from shared.domain.errors import ServiceError
 from shared.domain.wire import Json, Timestamp, Wire
 
+_MOST_DETAILS = 32
+_LONGEST_MESSAGE, _LONGEST_DETAILS = 8 * 1024, 16 * 1024
+"""Characters: an answer stays below 64 KiB whatever was refused, and an event fits a queue."""
+
 UNDO = "undo"
 """The step of an operation that will not succeed: what it did is taken back."""
 
@@ -55,9 +59,17 @@ class ErrorResponse(Wire):
 
     @classmethod
     def of(cls, error: ServiceError) -> "ErrorResponse":
-        """The wire form of an error."""
-        details = tuple(ErrorDetail(code=detail.code, message=detail.message) for detail in error.details)
-        return cls(code=error.code, message=error.message, status_code=error.status_code, details=details or None)
+        """The wire form of an error, cut to what an answer holds."""
+        most = _LONGEST_DETAILS // max(1, min(len(error.details), _MOST_DETAILS))
+        details = tuple(
+            ErrorDetail(code=detail.code, message=_cut(detail.message, most)) for detail in error.details[:_MOST_DETAILS]
+        )
+        message = _cut(error.message, _LONGEST_MESSAGE)
+        return cls(code=error.code, message=message, status_code=error.status_code, details=details or None)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 class Lease(Wire):

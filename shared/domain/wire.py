@@ -9,12 +9,20 @@ import difflib
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Annotated, Any, ClassVar, Self, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, ValidationError
 from pydantic.alias_generators import to_camel
 
-from shared.domain.errors import Detail, InvalidRequest, foreign
+from shared.domain.errors import Detail, InvalidRequest, TooLarge, foreign
+
+MOST_BODY_BYTES = 1024 * 1024
+MOST_DEPTH = 32
+MOST_VALUES = 10_000
+"""Objects, arrays and what is in them, all told."""
+MOST_DETAILS = 20
+_LONGEST_FIELD = 200
 
 type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
 
@@ -120,29 +128,48 @@ def _with_unknown(value: object, dumped: Any) -> Json:  # JSON of the shape that
 def parse[T: Wire](kind: type[T], body: bytes) -> T:
     """The request body as a `kind`.
 
-    Raises InvalidRequest with one detail for each thing that is wrong, naming the field, what it got and what it
-    accepts. A null property is an absent one; read-only properties are ignored.
+    Raises InvalidRequest with one detail for each thing that is wrong, the first twenty, naming the field, what it got and
+    what it accepts; TooLarge. A null property is an absent one; read-only properties are ignored.
     """
+    if len(body) > MOST_BODY_BYTES:
+        raise TooLarge(f"The body: got {len(body)} bytes; accepts at most {MOST_BODY_BYTES}.")
     try:
         document = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"The body is not JSON: {foreign(error)}.", code="InvalidJson") from None
     if not isinstance(document, dict):
         raise InvalidRequest(f"The body is {_json_name(document)}; it must be a JSON object.", code="InvalidJson")
+    _refuse_unbounded(document)
     present = {key: value for key, value in document.items() if key not in kind.read_only}
     return validate(kind, cast("dict[str, Json]", _without_nulls(present)))
 
 
 def validate[T: Wire](kind: type[T], properties: Mapping[str, Json]) -> T:
     """Those properties as a `kind`; raises InvalidRequest as `parse` does."""
+    _refuse_unbounded(properties)
     try:
         text = json.dumps(properties, ensure_ascii=False).encode()
         return kind.model_validate_json(text, by_alias=True, by_name=False)
     except ValidationError as error:
-        details = list(_details(kind, error))
+        details = list(islice(_details(kind, error), MOST_DETAILS))
+        if (more := error.error_count() - MOST_DETAILS) > 0:
+            details.append(Detail("MoreErrors", f"{more} more things are wrong."))
     except ValueError as error:  # a lone surrogate has no UTF-8 form
         raise InvalidRequest(f"The body holds text that is not Unicode: {foreign(error)}.", code="InvalidJson") from None
     raise InvalidRequest(" ".join(detail.message for detail in details), details=details)
+
+
+def _refuse_unbounded(document: object) -> None:
+    """Raises InvalidRequest for JSON that is nested too deep, or of too many values, for any request."""
+    level, count, depth = [document], 0, 0
+    while level:
+        depth, count = depth + 1, count + len(level)
+        if depth > MOST_DEPTH:
+            raise InvalidRequest(f"The body is nested deeper than {MOST_DEPTH} levels; accepts no more.", code="InvalidJson")
+        if count > MOST_VALUES:
+            raise InvalidRequest(f"The body holds more than {MOST_VALUES} values; accepts no more.", code="InvalidJson")
+        inner = (value.values() if isinstance(value, dict) else value for value in level if isinstance(value, dict | list))
+        level = list(islice((one for values in inner for one in values), MOST_VALUES + 1))
 
 
 def _refuse_constant(name: str) -> Json:
@@ -181,14 +208,15 @@ def _reason(problem: Mapping[str, Any]) -> str:
 
 
 def _got(value: object) -> str:
-    return foreign(json.dumps(value, ensure_ascii=False, default=str), 120)
+    shown = value[:_LONGEST_FIELD] if isinstance(value, str) else value
+    return foreign(json.dumps(shown, ensure_ascii=False, default=str), 120)
 
 
 def _path(location: tuple[int | str, ...]) -> str:
     path = ""
     for part in location:
         path += f"[{part}]" if isinstance(part, int) else f".{foreign(part, 80)}" if path else foreign(part, 80)
-    return path
+    return foreign(path, _LONGEST_FIELD)
 
 
 def _nearest(kind: type[BaseModel], location: tuple[int | str, ...]) -> str:
@@ -198,7 +226,7 @@ def _nearest(kind: type[BaseModel], location: tuple[int | str, ...]) -> str:
             owner = _model_of(owner, part)
     known = [field.alias or name for name, field in (owner or kind).model_fields.items()]
     by_case = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(str(location[-1]).lower(), by_case, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(location[-1])[:80].lower(), by_case, n=1, cutoff=0.5)
     return f"; the nearest known one is {by_case[close[0]]}" if close else f"; known are {', '.join(known)}"
 
 

@@ -109,7 +109,8 @@ def _written(attributes: Mapping[str, Any], data: Mapping[str, Json]) -> str:
 def _refusal(text: str, error: ErrorResponse, length: int) -> dict[str, Json]:
     details = (error.details or ())[: length // 64]
     short = error.but(message=error.message[:length], details=details or None)
-    return {"error": short.model_dump(mode="json", exclude_none=True), "message": foreign(_unescaped(text), length)}
+    message = foreign(_unescaped(text), length, lines=True)
+    return {"error": short.model_dump(mode="json", exclude_none=True), "message": message}
 
 
 def _unescaped(text: str) -> str:

@@ -39,7 +39,10 @@ class _Buffer:
 
     def line(self, text: str) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        lines = "".join(f"{now} {foreign(line, _LINE_LENGTH)}\n" for line in text.splitlines() or [""]).encode()
+        first, *more = text.split("\n")
+        # Only a first line begins with a time: what a text holds cannot pass for a line of its own.
+        indented = "".join(f"  {foreign(line, _LINE_LENGTH)}\n" for line in more if line)
+        lines = f"{now} {foreign(first, _LINE_LENGTH)}\n{indented}".encode()
         with self._lock:
             if len(self._waiting) + len(lines) > _MOST_WAITING - 200:
                 self._lost += lines.count(b"\n")

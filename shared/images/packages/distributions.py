@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from shared.domain.errors import BuildFailed, foreign
 from shared.images.packages.installed import dropped
 
-_LOCKED = re.compile(r"(?m)^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?==([^\s;\\]+)(?:[^\n]*\\\n)*[^\n]*\n?")
+_LOCKED = re.compile(r"(?m)^([A-Za-z0-9][\w.-]*)(?:\[[^\]\n]*\])?==([^\s;\\]+)(?:[^\\\n]|\\.|\\\n)*\n?")
 _HASH = re.compile(r"--hash[= ](\S+)")
 _INFORMATION = ".dist-info"
 

@@ -1,13 +1,13 @@
 """Installed packages as entries of a layer, freed of all that tells which machine, when and by what they were installed."""
 
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from shared.images.packing.layers import Entry, bytes_entry, file_entry
 
 _DROPPED_NAMES = frozenset({".lock", "uv_build.json", "direct_url.json", "uv_cache.json"})
-_SHEBANG = re.compile(rb"\A#!.*python[0-9.]*[^\n]*\n|\A#!/bin/sh\n'''exec' .*\n' '''\n")
+_BY_SHELL = b"#!/bin/sh\n'''exec' "
+"""How a script begins whose Python has too long a path for a first line of its own; two lines more belong to it."""
 _PORTABLE = b"#!/usr/bin/env python3\n"
 
 
@@ -21,10 +21,19 @@ def installed_entries(tree: Path, under: str, files: Iterable[Path] | None = Non
 
 def _entry(file: Path, relative: str, under: str) -> Entry:
     if relative.startswith("bin/"):
-        return bytes_entry(f"{under}/{relative}", _SHEBANG.sub(_PORTABLE, file.read_bytes(), count=1), executable=True)
+        return bytes_entry(f"{under}/{relative}", _portable(file.read_bytes()), executable=True)
     if file.name == "RECORD" and file.parent.suffix == ".dist-info":
         return bytes_entry(f"{under}/{relative}", _record(file))
     return file_entry(f"{under}/{relative}", file, executable=bool(file.stat().st_mode & 0o100))
+
+
+def _portable(script: bytes) -> bytes:
+    """That script, begun by whatever Python is on the path, when it is one of Python."""
+    if script.startswith(_BY_SHELL):
+        _, _, *behind = script.split(b"\n", 3)
+        return _PORTABLE + behind[1] if len(behind) == 2 and behind[0] == b"' '''" else script
+    first, newline, rest = script.partition(b"\n")
+    return _PORTABLE + rest if newline and first.startswith(b"#!") and b"python" in first else script
 
 
 def dropped(path: Path) -> bool:

@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 
 from shared.domain.errors import BuildFailed, Detail, foreign
 
+_COMMENT = re.compile(r"(?:^|\s)#")
 _HASH = re.compile(r"\s--hash[= ]\S+")
 _INDEX_OPTIONS = frozenset({"-i", "-f", "--index-url", "--extra-index-url", "--find-links"})
 _PORTS = {"http": 80, "https": 443}
@@ -72,7 +73,7 @@ def _lines(text: str) -> list[tuple[int, str]]:
         if raw.endswith("\\"):
             pending += raw[:-1] + " "
             continue
-        line = re.sub(r"(^|\s)#.*$", "", pending + raw).strip()
+        line = _COMMENT.split(pending + raw, maxsplit=1)[0].strip()
         pending = ""
         if line:
             lines.append((began, line))
@@ -145,18 +146,19 @@ def _refused(number: int, line: str, reason: str) -> BuildFailed:
     return BuildFailed(f"Line {number} of the requirements file, '{shown}', is refused: {reason}.", code="BadRequirements")
 
 
-_MARKER = re.compile(r"\{[^}]*\}")
-_ASIDE = re.compile(r"\(reason: .*?\)|we know from \(\d+\)(?: and \(\d+\))* that|\(\d+\)")
-_VERSIONS = r"(?:===|==|~=|!=|>=|<=|>|<)[^\s,]+"
-_PACKAGE = re.compile(rf"[A-Za-z0-9][\w.-]*(?:\[[^\]]*\])?(?:{_VERSIONS}(?:,{_VERSIONS})*)?")
-_DEPENDS = re.compile(r"(?:(?:all|any) of: |all versions of )?(?P<who>.+?) depends? on (?:one of: )?(?P<what>.+)")
+_LONGEST_EXPLANATION = 16 * 1024
+_MARKER = re.compile(r"\{[^{}]*\}")
+_ASIDE = re.compile(r"\(reason: [^()]*\)|we know from \(\d+\)(?: and \(\d+\))* that|\(\d+\)")
+_VERSIONS = r"(?:[<>]=?|[!~]=|={2,3})[^\s,=][^\s,]*"
+_PACKAGE = re.compile(rf"[A-Za-z0-9][\w.-]*(?:\[[^\[\]]*\])?(?:{_VERSIONS}(?:,{_VERSIONS})*)?")
+_DEPENDS = re.compile(r"(?:(?:all|any) of: |all versions of )?(?P<who>.{1,400}?) depends? on (?:one of: )?(?P<what>.+)")
 _REQUIRES = re.compile(r"(?P<who>you) require (?P<what>.+)")
 _ABSENT = re.compile(
-    r"there (?:is|are) no versions? of (?P<none>\S+)|(?P<unknown>\S+) (?:was|were) not found in "
-    r"|only (?:the following versions of )?(?P<some>[\w.-]+).* (?:is|are) available"
+    r"there (?:is|are) no versions? of (?P<none>\S+)|(?P<unknown>\S{1,200}) (?:was|were) not found in "
+    r"|only (?:the following versions of )?(?P<some>[\w.-]{1,200}).{0,400} (?:is|are) available"
 )
-_WITHOUT_WHEEL = re.compile(r"(\S+) (?:has|have) no (?:\w+ )?wheels?\b")
-_PYTHON = re.compile(r"the \w+ Python version \(\D*([\d.]+).*\) does not satisfy")
+_WITHOUT_WHEEL = re.compile(r"(\S{1,200}) (?:has|have) no (?:\w+ )?wheels?\b")
+_PYTHON = re.compile(r"the \w{1,40} Python version \(\D{0,40}([\d.]{1,40}).{0,200}\) does not satisfy")
 _MOST_DETAILS = 20
 _MOST_SHOWN = 4
 
@@ -190,6 +192,7 @@ class Unsatisfiable:
     @classmethod
     def read(cls, said: str) -> "Unsatisfiable":
         """What is known by its wording; sentences of another shape are passed over."""
+        said = said[:_LONGEST_EXPLANATION]
         facts = list(_facts(said))
         absent = {_name(next(filter(None, found.groups()))): fact for fact in facts if (found := _ABSENT.search(fact))}
         wheels = {_name(found[1]): found[1] for fact in facts if (found := _WITHOUT_WHEEL.search(fact))}
@@ -231,8 +234,10 @@ class Unsatisfiable:
 def _facts(said: str) -> Iterator[str]:
     """The premises of the explanation's sentences, one by one, without what is concluded from them."""
     text = " ".join(_ASIDE.sub(" ", _MARKER.sub("", said.partition("hint:")[0])).split())
-    for premises in re.findall(r"[Bb]ecause (.*?),? we can conclude that", text):
-        yield from premises.split(" and ")
+    for sentence in re.split("[Bb]ecause ", text)[1:]:
+        premises, concluded, _ = sentence.partition(" we can conclude that")
+        if concluded:
+            yield from premises.removesuffix(",").split(" and ")
 
 
 def _demands(facts: Iterable[str]) -> Iterator[Demand]:

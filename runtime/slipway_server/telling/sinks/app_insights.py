@@ -35,7 +35,8 @@ _SEVERITIES = {
     "ERROR": SeverityNumber.ERROR,
     "CRITICAL": SeverityNumber.FATAL,
 }
-_TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n.*\n(?P<type>[\w.]+)(?:: (?P<text>.*))?\s*\Z", re.DOTALL)
+_TRACEBACK = "Traceback (most recent call last):\n"
+_NAME = re.compile(r"[\w.]+")
 
 
 @dataclass
@@ -146,10 +147,11 @@ class AppInsights:
 
     def _line(self, logged: Logged) -> ReadableLogRecord:
         body, attributes = logged.message, {"requestId": logged.request_id}
-        if raised := _TRACEBACK.search(logged.message):
-            body = (raised["text"] or raised["type"]).strip()
+        if raised := _raised(logged.message):
+            name, text = raised
+            body = text or name
             attributes |= {
-                "exception.type": raised["type"],
+                "exception.type": name,
                 "exception.message": body,
                 "exception.stacktrace": logged.message,
             }
@@ -179,3 +181,13 @@ def _context(trace: str, span: str, *, remote: bool = False) -> SpanContext:
 
 def _nanoseconds(seconds: float) -> int:
     return int(seconds * 1_000_000_000)
+
+
+def _raised(message: str) -> tuple[str, str] | None:
+    """The exception of a traceback in a message: its type, and what it says, from the last line that names one."""
+    lines = message.partition(_TRACEBACK)[2].rstrip().split("\n")
+    for place in range(len(lines) - 1, 0, -1):
+        name, colon, text = lines[place].partition(": ")
+        if _NAME.fullmatch(name) and (colon or place == len(lines) - 1):
+            return name, "\n".join((text, *lines[place + 1 :])).strip()
+    return None
