@@ -17,6 +17,7 @@ from local.host.refusal import Refused
 _TIME_SPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{1,2}):(\d{1,2}(?:\.\d{1,7})?)")
 _SETTING = re.compile(r"%([^%]+)%")
 _MESSAGE_ENCODINGS = ("base64", "none")
+LARGEST_BODY = 100 * 1024 * 1024
 MOST_MESSAGES = 32  # what the storage service gives in one call
 
 
@@ -38,6 +39,14 @@ class HostConfig:
 
     route_prefix: str = "api"
     queues: QueueOptions = QueueOptions()
+
+
+def largest_body(settings: Mapping[str, str]) -> int:
+    """Bytes of a request's body, by the app setting that the real host reads, too; raises Refused."""
+    text = settings.get("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT", "") or str(LARGEST_BODY)
+    if not re.fullmatch("[0-9]{1,12}", text):
+        raise Refused(f"FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: got {text[:80]!r}; accepts a number of bytes")
+    return int(text)
 
 
 def read(folder: Path) -> HostConfig:

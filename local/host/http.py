@@ -17,7 +17,6 @@ type Receive = Callable[[], Awaitable[Message]]
 type Send = Callable[[Message], Awaitable[None]]
 type Headers = list[tuple[bytes, bytes]]
 
-LARGEST_BODY = 100 * 1024 * 1024
 _WITHOUT_BODY = (204, 304)
 _FRAMING = ("content-length", "transfer-encoding")
 
@@ -42,8 +41,9 @@ class _CallerLeft(Exception):
 class HttpFunctions:
     """The ASGI app over all HTTP functions of a worker."""
 
-    def __init__(self, worker: Worker, routes: tuple[Route, ...]) -> None:
+    def __init__(self, worker: Worker, routes: tuple[Route, ...], largest_body: int) -> None:
         self._worker = worker
+        self._largest_body = largest_body
         self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,7 +63,7 @@ class HttpFunctions:
             return Answer(404)
         target, parameters = found
         headers = _joined_headers(scope["headers"])
-        body = await _read(headers, receive)
+        body = await _read(headers, receive, self._largest_body)
         request = _request(scope, raw_path, headers, parameters, body)
         outcome = await self._worker.invoke(target, request, {}, trace_parent=headers.get("traceparent", ""))
         return _answer(outcome.returned) if outcome.ok else Answer(500)
@@ -76,8 +76,8 @@ class HttpFunctions:
         return None
 
 
-async def _read(headers: Mapping[str, str], receive: Receive) -> bytes:
-    if int(headers.get("content-length", 0)) > LARGEST_BODY:
+async def _read(headers: Mapping[str, str], receive: Receive, most: int) -> bytes:
+    if int(headers.get("content-length", 0)) > most:
         raise _TooLarge
     chunks: list[bytes] = []
     size, more = 0, True
@@ -87,7 +87,7 @@ async def _read(headers: Mapping[str, str], receive: Receive) -> bytes:
             raise _CallerLeft
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
-        if size > LARGEST_BODY:
+        if size > most:
             raise _TooLarge
         more = message.get("more_body", False)
     return b"".join(chunks)

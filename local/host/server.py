@@ -9,6 +9,7 @@ from typing import override
 
 import uvicorn
 
+from local.host.connection import BoundedConnection
 from local.host.http import HttpFunctions
 from local.host.stopping import Stopping
 
@@ -40,6 +41,7 @@ class HttpListener:
         settings = uvicorn.Config(
             app,
             interface="asgi3",
+            http=BoundedConnection,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -85,7 +85,7 @@ def _listeners(
     return [
         *(TimerListener(trigger, app, timers) for trigger in found if isinstance(trigger, TimerTrigger)),
         *_queue_listeners([trigger for trigger in found if isinstance(trigger, QueueTrigger)], app, settings),
-        HttpListener(HttpFunctions(app, paths), _bound(options.host, options.port)),
+        HttpListener(HttpFunctions(app, paths, config.largest_body(os.environ)), _bound(options.host, options.port)),
     ]
 
 
