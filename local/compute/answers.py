@@ -15,6 +15,7 @@ _logger = logging.getLogger(__name__)
 
 REQUEST_ID = web.RequestKey("request_id", str)
 REQUEST_ID_HEADER = "x-request-id"
+_LONGEST_ID = 128
 
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -25,7 +26,8 @@ async def answered(request: web.Request, handler: Handler) -> web.StreamResponse
 
     The request's id is the caller's, or made here: `request[REQUEST_ID]`.
     """
-    request[REQUEST_ID] = request.headers.get(REQUEST_ID_HEADER) or str(uuid4())
+    given = request.headers.get(REQUEST_ID_HEADER, "")
+    request[REQUEST_ID] = given if 0 < len(given) <= _LONGEST_ID and given.isprintable() else str(uuid4())
     try:
         answer = await handler(request)
     except ServiceError as error:
@@ -38,6 +40,7 @@ async def answered(request: web.Request, handler: Handler) -> web.StreamResponse
         _logger.exception("%s %s broke", request.method, request.path)
         answer = answer_of(ServiceError("The request could not be handled."))
     answer.headers.setdefault(REQUEST_ID_HEADER, request[REQUEST_ID])
+    answer.headers["X-Content-Type-Options"] = "nosniff"
     return answer
 
 

@@ -11,6 +11,8 @@ class Limits:
 
     request_timeout: float = 60
     """From the moment a request has arrived whole to its answer, waiting included."""
+    head_timeout: float = 30
+    """From a connection's start to the end of the first request's headers."""
     most_body: int = 100 * MEBIBYTE
     waiting_per_replica: int = 10
 

@@ -14,6 +14,7 @@ from local.compute.control import Control
 from local.compute.front_end import FrontEnd
 from local.compute.limits import Limits
 from local.compute.node import Node
+from local.compute.silence import Silence
 
 _BACKLOG = 1024
 _LAST_ANSWERS = 0.5  # seconds that answers are given to leave, once the replicas have stopped
@@ -53,10 +54,10 @@ async def serving(options: Options, limits: Limits) -> AsyncIterator[Addresses]:
             node = Node(options.state, session, limits)
             front_end = FrontEnd(node.named, session, limits).application()
             control = Control(node, options.token).application()
-            async with _listening(front_end, options.front_end_port) as calls:
+            async with _listening(front_end, options.front_end_port, limits) as calls:
                 node.start()
                 try:
-                    async with _listening(control, options.control_port) as commands:
+                    async with _listening(control, options.control_port, limits) as commands:
                         yield Addresses(_url(commands), _url(calls))
                 finally:
                     await _take_no_more(calls)
@@ -73,15 +74,18 @@ def _session() -> aiohttp.ClientSession:
 
 
 @asynccontextmanager
-async def _listening(application: web.Application, port: int) -> AsyncIterator[web.AppRunner]:
+async def _listening(application: web.Application, port: int, limits: Limits) -> AsyncIterator[web.AppRunner]:
     """A caller that goes away ends the work on its request; what was compressed is passed on as it is."""
+    silence = Silence(limits.head_timeout)
+    silence.hear(application)
     runner = web.AppRunner(
         application, handler_cancellation=True, auto_decompress=False, access_log=None, shutdown_timeout=_LAST_ANSWERS
     )
     await runner.setup()
     try:
         await web.TCPSite(runner, ADDRESS, port, backlog=_BACKLOG).start()
-        yield runner
+        async with silence.ended_on(runner):
+            yield runner
     finally:
         await runner.cleanup()
 

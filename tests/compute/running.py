@@ -25,6 +25,7 @@ KEYS = AuthKeys(primary_key="the primary key", secondary_key="the secondary key"
 ACCOUNT = Account("00000000-0000-0000-0000-000000000000", "local", "local")
 QUICK = Limits(
     request_timeout=10,
+    head_timeout=1,
     start_timeout=10,
     trial_backoff=0.02,
     first_backoff=0.1,

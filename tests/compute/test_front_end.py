@@ -1,11 +1,13 @@
 """The front end: addresses, keys, slots, headers, and what callers get when something goes wrong."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
+from yarl import URL
 
 from shared.domain.services import AuthKeys
 from tests.compute.conftest import Start
@@ -244,3 +246,37 @@ async def test_a_parked_service_sends_its_callers_away(cluster: Cluster, image: 
     await service.deploy(image(), counted(0))
     answer = await service.call()
     assert (answer.status_code, answer.json()["code"]) == (503, "NoReplica")
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"POST /api/v1/service/digits/score HTTP/1.1\r\nHost: a\r\n"], ids=["nothing", "half"]
+)
+async def test_a_connection_on_which_no_request_comes_is_ended(service: Service, sent: bytes) -> None:
+    url = URL(service.address)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(sent)
+    async with asyncio.timeout(10):
+        assert await _rest(reader) == b""
+    writer.close()
+
+
+async def test_a_connection_that_brought_a_request_stays(service: Service) -> None:
+    url = URL(service.address)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    request = f"GET {url.path}/ HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+    for _ in range(2):
+        writer.write(request)
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 ")
+        await asyncio.sleep(1.5)  # longer than a first request may take, which is what must not end it
+    writer.close()
+
+
+async def _rest(reader: asyncio.StreamReader) -> bytes:
+    with contextlib.suppress(ConnectionResetError):
+        return await reader.read()
+    return b""
+
+
+async def test_no_answer_is_sniffed(service: Service) -> None:
+    assert (await service.call()).headers["X-Content-Type-Options"] == "nosniff"
+    assert (await service.call("another")).headers["X-Content-Type-Options"] == "nosniff"

@@ -11,7 +11,11 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _WITHOUT_BODY = {204, 304}
-_OURS = {"connection", "content-length", "content-type", "date", "traceparent", "transfer-encoding", "x-request-id"}
+_OURS = {"connection", "content-length", "content-type", "date", "traceparent", "transfer-encoding"} | {
+    "x-content-type-options",
+    "x-request-id",
+}
+_NOSNIFF = "x-content-type-options: nosniff\r\n"
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -44,7 +48,7 @@ def _line(text: str) -> str:
 @lru_cache(maxsize=16)
 def _start(status: int, content_type: str, second: int) -> str:
     line = f"HTTP/1.1 {status} {_REASONS.get(status, '')}"
-    return f"{line}\r\ndate: {_date(second)}\r\ncontent-type: {_line(content_type)}\r\n"
+    return f"{line}\r\ndate: {_date(second)}\r\ncontent-type: {_line(content_type)}\r\n{_NOSNIFF}"
 
 
 def _date(second: int) -> str:
