@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -248,33 +249,39 @@ async def test_a_parked_service_sends_its_callers_away(cluster: Cluster, image: 
     assert (answer.status_code, answer.json()["code"]) == (503, "NoReplica")
 
 
-@pytest.mark.parametrize(
-    "sent", [b"", b"POST /api/v1/service/digits/score HTTP/1.1\r\nHost: a\r\n"], ids=["nothing", "half"]
-)
-async def test_a_connection_on_which_no_request_comes_is_ended(service: Service, sent: bytes) -> None:
+@asynccontextmanager
+async def connected(service: Service) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     url = URL(service.address)
     reader, writer = await asyncio.open_connection(url.host, url.port)
-    writer.write(sent)
-    async with asyncio.timeout(10):
-        assert await _rest(reader) == b""
-    writer.close()
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /score HTTP/1.1\r\nHost: a\r\n"], ids=["nothing", "half"])
+async def test_a_connection_on_which_no_request_comes_is_ended(service: Service, sent: bytes) -> None:
+    async with connected(service) as (reader, writer):
+        writer.write(sent)
+        async with asyncio.timeout(10):
+            with contextlib.suppress(ConnectionResetError):
+                assert await reader.read() == b""
+        assert reader.at_eof() or reader.exception()
 
 
 async def test_a_connection_that_brought_a_request_stays(service: Service) -> None:
-    url = URL(service.address)
-    reader, writer = await asyncio.open_connection(url.host, url.port)
-    request = f"GET {url.path}/ HTTP/1.1\r\nHost: a\r\n\r\n".encode()
-    for _ in range(2):
+    request = f"GET {URL(service.address).path}/ HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+    async with connected(service) as (reader, writer), connected(service) as (silent, _):
         writer.write(request)
         assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 ")
-        await asyncio.sleep(1.5)  # longer than a first request may take, which is what must not end it
-    writer.close()
-
-
-async def _rest(reader: asyncio.StreamReader) -> bytes:
-    with contextlib.suppress(ConnectionResetError):
-        return await reader.read()
-    return b""
+        async with asyncio.timeout(10):  # by then the other's time is over, and this one would have ended, too
+            with contextlib.suppress(ConnectionResetError):
+                await silent.read()
+        assert not reader.at_eof()
+        writer.write(request)
+        assert b"HTTP/1.1 " in await reader.readuntil(b"HTTP/1.1 ")
 
 
 async def test_no_answer_is_sniffed(service: Service) -> None:
