@@ -93,8 +93,17 @@ def encode(document: Document) -> dict[str, str]:
 
 def decode[D: Document](kind: type[D], properties: Mapping[str, object]) -> D:
     """The document in a row."""
+    return kind.from_stored("".join(_chunks(properties)))
+
+
+def encoded_length(properties: Mapping[str, object]) -> int:
+    """How many characters the document in a row has."""
+    return sum(map(len, _chunks(properties)))
+
+
+def _chunks(properties: Mapping[str, object]) -> Iterator[str]:
     names = takewhile(properties.__contains__, (f"d{number}" for number in count()))
-    return kind.from_stored("".join(str(properties[name]) for name in names))
+    return (str(properties[name]) for name in names)
 
 
 def rows_of(changes: Sequence[Change]) -> list[Row]:

@@ -21,10 +21,22 @@ from shared.domain.fencing import check_fence
 from shared.domain.ids import complement
 from shared.storage.connection import StorageConnection, transport
 from shared.storage.failures import opened, translated
-from shared.storage.rows import Row, Write, claim_key, decode, document_key, list_prefix, prefix_end, rows_of
+from shared.storage.rows import (
+    Row,
+    Write,
+    claim_key,
+    decode,
+    document_key,
+    encoded_length,
+    list_prefix,
+    prefix_end,
+    rows_of,
+)
 
 TABLE = "resources"
-_LARGEST_PAGE = 1000
+MOST_PAGE_CHARACTERS = 8 * 1024 * 1024
+"""Of all documents in a page: a page of large ones holds fewer of them."""
+_LARGEST_PAGE = 250
 _RETRY: dict[str, Any] = {"retry_total": 3}
 _NO_RETRY: dict[str, Any] = {"retry_total": 0}
 """A commit that was sent again after its answer was lost would meet its own rows, and be taken for a conflict."""
@@ -70,7 +82,7 @@ class TableStore:
     async def page[D: Document](
         self, account: Account, kind: type[D], filters: Mapping[str, str], *, count: int, after: str | None = None
     ) -> Page[D]:
-        """Up to `count` documents that fit all filters, newest first, from behind the id `after`.
+        """Up to `count` documents that fit all filters, newest first, from behind the id `after`; fewer when they are large.
 
         One filter, or the pair that has an index of its own, costs what it returns. Of other filters together the
         narrowest decides what is read, and the rest is checked on what comes.
@@ -80,13 +92,15 @@ class TableStore:
         prefix = list_prefix(kind, term)
         start = prefix + complement(after) if after else prefix
         items: list[D] = []
+        characters = 0
         async with aclosing(
             self._scan(account, kind, start, prefix_end(prefix), _LARGEST_PAGE if rest else count + 1)
         ) as scan:
-            async for document in scan:
+            async for document, length in scan:
                 if rest and not _fits(document, rest):
                     continue
-                if len(items) == count:
+                characters += length
+                if len(items) == count or (items and characters > MOST_PAGE_CHARACTERS):
                     return Page(tuple(items), items[-1].id)
                 items.append(document)
         return Page(tuple(items), None)
@@ -144,7 +158,8 @@ class TableStore:
 
     async def _scan[D: Document](
         self, account: Account, kind: type[D], start: str, end: str, size: int
-    ) -> AsyncGenerator[D]:
+    ) -> AsyncGenerator[tuple[D, int]]:
+        """Documents with their lengths in characters."""
         client = await self._ready()
         query = "PartitionKey eq @scope and RowKey gt @start and RowKey lt @end"
         parameters = {"scope": account.scope, "start": start, "end": end}
@@ -152,7 +167,7 @@ class TableStore:
             async for entity in client.query_entities(
                 query, parameters=parameters, results_per_page=min(size, _LARGEST_PAGE)
             ):
-                yield decode(kind, entity)
+                yield decode(kind, entity), encoded_length(entity)
 
     async def _without_idle_releases(self, account: Account, changes: Sequence[Change]) -> list[Change]:
         """A delete of a row that is not there would fail the whole transaction, and a release is to be harmless."""

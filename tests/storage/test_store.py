@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import ClassVar
 from uuid import uuid4
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.domain.accounts import Account
-from shared.domain.documents import Claim, Discard, Insert, Reclaim, Release, Remove, Renew, Replace, Touch
+from shared.domain.documents import Claim, Discard, Document, Insert, Reclaim, Release, Remove, Renew, Replace, Touch
 from shared.domain.errors import Conflict, PreconditionFailed, Taken, TooLarge, Unavailable
 from shared.domain.fencing import LeaseLost, fenced
 from shared.domain.ids import created_at, new_id
@@ -19,7 +20,7 @@ from shared.domain.models import Model
 from shared.domain.ports import Store
 from shared.storage.connection import StorageConnection
 from shared.storage.memory import MemoryStore
-from shared.storage.tables import TableStore
+from shared.storage.tables import MOST_PAGE_CHARACTERS, TableStore
 from tests.twins import ManualClock
 
 CLOCK = ManualClock()
@@ -39,6 +40,14 @@ async def store(request, azurite) -> AsyncIterator[Store]:
 @pytest.fixture
 def account() -> Account:
     return Account(str(uuid4()), "Group / #1?", "a\\b")
+
+
+class Large(Document):
+    """A document as large as a row takes."""
+
+    kind: ClassVar[str] = "large"
+
+    text: str
 
 
 def model(name: str = "digits", *tags: str, description: str | None = None) -> Model:
@@ -65,6 +74,21 @@ async def all_pages(store: Store, account: Account, count: int, **filters: str) 
         after = page.after
         if after is None:
             return seen
+
+
+async def test_a_page_of_large_documents_holds_fewer_and_none_is_missed(azurite, account):
+    connection = StorageConnection.from_settings({"AzureWebJobsStorage": azurite.connection_string})
+    tables = TableStore(connection, f"t{uuid4().hex}")
+    try:
+        large = [Large(id=new_id(CLOCK.now(), CLOCK.random_bits), text="x" * 400_000) for _ in range(25)]
+        for document in large:
+            await tables.commit(account, [Insert(document)])
+        first = await tables.page(account, Large, {}, count=1000)
+        assert len(first.items) == MOST_PAGE_CHARACTERS // 400_100 < len(large)
+        rest = await tables.page(account, Large, {}, count=1000, after=first.after)
+        assert [item.id for item in (*first.items, *rest.items)] == sorted((document.id for document in large), reverse=True)
+    finally:
+        await tables.close()
 
 
 async def test_what_is_unknown_in_a_document_is_kept_through_a_change_and_in_lists(store, account):
