@@ -9,8 +9,8 @@ from shared.domain.building import ImageBuilder
 from shared.domain.ports import Clock, Collector
 from shared.image_settings import ImageSettings, SourcePackages
 from shared.images.builder import BuilderSettings, LayeringImageBuilder
-from shared.images.content.archives import Limits
 from shared.images.content.fetch import Fetcher
+from shared.images.content.guard import Limits
 from shared.images.content.source_layers import SourceLayers
 from shared.images.keep_collector import KeepCollector
 from shared.images.layouts.collector import LayoutCollector

@@ -14,8 +14,8 @@ from shared.domain.images import Layer
 from shared.domain.manifests import Asset, Manifest, RuntimeProperties, RuntimeType, TargetRuntime
 from shared.domain.models import Model
 from shared.images.builder import BuilderSettings, LayeringImageBuilder
-from shared.images.content.archives import Limits
 from shared.images.content.fetch import Fetcher
+from shared.images.content.guard import Limits
 from shared.images.content.source_layers import SourceLayers
 from shared.images.layouts.reader import LayoutReader
 from shared.images.packages.dependencies import Dependencies, DependencySettings

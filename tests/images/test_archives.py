@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import BuildFailed
-from shared.images.content.archives import Limits, Member, archive_kind, members
+from shared.images.content.archives import archive_kind, members
+from shared.images.content.guard import Limits
+from shared.images.content.member import Member
 
 SMALL = Limits(bytes=10_000_000, members=20, path_length=100)
 NOISE = random.Random(7).randbytes(300_000)

@@ -81,3 +81,13 @@ def test_a_record_that_claims_a_file_outside_is_refused(tree, outside):
     with pytest.raises(BuildFailed, match=f"flask-3.0.0 claims the file '{outside}', outside") as refused:
         split(tree)
     assert refused.value.code == "BadPackage"
+
+
+@pytest.mark.parametrize("name", ["flask/.wh.app.py", ".wh..wh..opq"])
+def test_a_distribution_that_would_delete_files_of_an_image_is_refused(tree, name):
+    (tree / name).touch()
+    with (tree / "flask-3.0.0.dist-info" / "RECORD").open("a") as record:
+        record.write(f"{name},,\n")
+    with pytest.raises(BuildFailed, match=f"flask-3.0.0 brings '{name}'") as refused:
+        split(tree)
+    assert refused.value.code == "BadPackage"

@@ -89,6 +89,34 @@ def test_a_file_takes_the_place_of_a_link_of_a_layer_below(tmp_path):
     assert ((tmp_path / "root/a").read_bytes(), (tmp_path / "root/link").read_bytes()) == (b"1", b"2")
 
 
+def of_names(*names: str) -> bytes:
+    """A layer of somebody else's, with empty files of those names."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name in names:
+            archive.addfile(tarfile.TarInfo(name))
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("below", "above", "left"),
+    [
+        (["a", "b"], [".wh.a"], {"b"}),
+        (["a/x", "a/y/z", "b"], [".wh.a"], {"b"}),
+        (["a/x", "a/y/z", "b"], ["a/.wh..wh..opq"], {"a", "b"}),
+        (["a/x", "b"], ["a/new", "a/.wh..wh..opq"], {"a", "a/new", "b"}),
+        (["a/x", "b"], ["a/.wh..wh..opq", "a/new"], {"a", "a/new", "b"}),
+        (["a/x"], ["a/.wh.x", "a/x"], {"a", "a/x"}),
+        (["a"], [".wh.gone"], {"a"}),
+        (["a", ".wh.a"], ["b"], {"a", "b"}),
+    ],
+)
+def test_whiteouts_delete_what_layers_below_brought_and_nothing_of_their_own(tmp_path, below, above, left):
+    image = published(tmp_path / "layout", of_names(*below), of_names(*above))
+    LayoutReader().unpack(*image, tmp_path / "root")
+    assert {path.relative_to(tmp_path / "root").as_posix() for path in (tmp_path / "root").rglob("*")} == left
+
+
 def test_unpackers_at_once_all_find_the_image(tmp_path):
     image = published(tmp_path / "layout", layer(*(bytes_entry(f"a/{number}", b"1") for number in range(200))))
     with ThreadPoolExecutor(8) as readers:

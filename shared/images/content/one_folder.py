@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from shared.domain.building import ImageSource, content_key
 from shared.domain.errors import BuildFailed
-from shared.images.content.archives import Limits, safe_path
+from shared.images.content.guard import Limits, safe_path
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,10 @@ from typing import IO, Any, cast
 from shared.domain.building import Content
 from shared.domain.errors import BuildFailed, foreign
 from shared.domain.ports import BuildLog, Keep
-from shared.images.content.archives import Limits, MemberContent, archive_kind, members, safe_path
+from shared.images.content.archives import archive_kind, members
 from shared.images.content.fetch import Fetcher
+from shared.images.content.guard import Limits, safe_path
+from shared.images.content.member import MemberContent
 from shared.images.content.one_folder import OneFolder, Source
 from shared.images.packing.assembly import Assembly, Made, noted, summary
 from shared.images.packing.cache import layer_key

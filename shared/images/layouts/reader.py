@@ -4,7 +4,7 @@ import os
 import shutil
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -15,6 +15,7 @@ from zstandard import ZstdDecompressor
 
 from shared.domain.errors import DeployFailed, Unavailable
 from shared.images.layouts.layout import LAYER_TITLE, ImageLayout
+from shared.images.packing.layers import OPAQUE, WHITEOUT
 
 
 class LayoutReader:
@@ -65,6 +66,7 @@ def _own_layers(layers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def _unpack_layer(blob: Path, media_type: str, into: Path) -> None:
     """Layers are our own: files, folders, and links inside. The check is against a layout that was tampered with."""
     root = into.absolute()
+    brought: set[Path] = set()
     with _decompressed(blob, media_type) as stream, tarfile.open(fileobj=cast("Any", stream), mode="r|") as archive:
         for info in archive:
             target = root / info.name
@@ -77,7 +79,31 @@ def _unpack_layer(blob: Path, media_type: str, into: Path) -> None:
                 raise Unavailable(
                     f"The layer {blob.name} holds '{info.name}', which no layer of ours does.", code="BadLayer"
                 )
+            if target.name.startswith(WHITEOUT):
+                _delete_below(target, brought)
+                continue
+            brought.update((target, *target.parents))
             _unpack_one(archive, info, target)
+
+
+def _delete_below(whiteout: Path, brought: Collection[Path]) -> None:
+    """What a whiteout hides of the layers below: one name, or all of its folder. What its own layer brought stays."""
+    opaque = whiteout.name == OPAQUE
+    hidden = list(whiteout.parent.glob("*")) if opaque else [whiteout.with_name(whiteout.name.removeprefix(WHITEOUT))]
+    for path in hidden:
+        if path.is_dir() and not path.is_symlink():
+            for inner in sorted(path.rglob("*"), reverse=True):
+                _delete_one(inner, brought)
+        _delete_one(path, brought)
+
+
+def _delete_one(path: Path, brought: Collection[Path]) -> None:
+    if path in brought:
+        return
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _inside(path: Path, root: Path) -> bool:
@@ -89,6 +115,7 @@ def _unpack_one(archive: tarfile.TarFile, info: tarfile.TarInfo, target: Path) -
     if info.isdir():
         target.mkdir(parents=True, exist_ok=True)
         return
+    target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)  # of a layer below: never written through, should it be a link
     if info.issym():
         target.symlink_to(info.linkname)

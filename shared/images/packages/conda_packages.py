@@ -21,7 +21,7 @@ from rattler.exceptions import ConvertSubdirError
 from rattler.package_streaming import PackageArchive, download_to_writer, extract
 
 from shared.domain.errors import BuildFailed, ServiceError, Unavailable, foreign
-from shared.images.content.archives import Limits, safe_path
+from shared.images.content.guard import Limits, safe_path
 
 _LARGEST = 4 * 1024**3
 _LIMITS = Limits()

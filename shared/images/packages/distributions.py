@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 
 from shared.domain.errors import BuildFailed, foreign
 from shared.images.packages.installed import dropped
+from shared.images.packing.layers import is_whiteout
 
 _LOCKED = re.compile(r"(?m)^([A-Za-z0-9][\w.-]*)(?:\[[^\]\n]*\])?==([^\s;\\]+)(?:[^\\\n]|\\.|\\\n)*\n?")
 _HASH = re.compile(r"--hash[= ](\S+)")
@@ -102,6 +103,11 @@ def _recorded(tree: Path, folder: Path) -> Iterable[Path]:
             file = tree / path
             if ".." in path.parts or not file.resolve().is_relative_to(inside):
                 message = f"{folder.name.removesuffix(_INFORMATION)} claims the file '{foreign(path)}', outside of its tree."
+                raise BuildFailed(message, code="BadPackage")
+            if is_whiteout(path.as_posix()):
+                message = (
+                    f"{folder.name.removesuffix(_INFORMATION)} brings '{foreign(path)}', which deletes files of an image."
+                )
                 raise BuildFailed(message, code="BadPackage")
             if file.is_file() and not dropped(path):
                 yield path

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
+from shared.domain.errors import BuildFailed, foreign
 from shared.domain.images import Layer
 from shared.images.packing.compression import BLOCK, METHODS, BlockCompressor, Compression, Sink
 
@@ -15,6 +16,10 @@ TAR_FORMAT = "2"
 """Part of every cache key. Raise it when layers of the same content become others."""
 APP = "var/azureml-app"
 """The one folder, which the driver works in (client-facts.md, 22 and 28)."""
+WHITEOUT = ".wh."
+"""What a name begins with that deletes another in an image (OCI image specification, layer.md, Whiteouts)."""
+OPAQUE = ".wh..wh..opq"
+"""The name that deletes all of its folder."""
 SERVICE_USER = 65532
 """The user that images run as: nobody's account, not root."""
 
@@ -37,6 +42,11 @@ class Entry:
     def is_folder(self) -> bool:
         """Whether it is a folder."""
         return self.content is None and not self.link
+
+
+def is_whiteout(path: str) -> bool:
+    """Whether a part of a path means something else than a file to an image."""
+    return any(part.startswith(WHITEOUT) for part in path.split("/"))
 
 
 def file_entry(path: str, file: Path, *, executable: bool = False, owner: int = 0) -> Entry:
@@ -77,6 +87,10 @@ def _add_all(archive: tarfile.TarFile, entries: Iterable[Entry]) -> None:
     folders: set[str] = set()
     for entry in entries:
         parents = entry.path.split("/")[:-1]
+        if is_whiteout(entry.path):
+            raise BuildFailed(
+                f"'{foreign(entry.path)}' is refused: names that begin with .wh. delete files.", code="BadName"
+            )
         for depth in range(1, len(parents) + 1):
             folder = "/".join(parents[:depth])
             if folder not in folders:
