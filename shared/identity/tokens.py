@@ -25,9 +25,9 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
 class TokenVerifier:
     """Tells who calls, by the Authorization header."""
 
-    def __init__(self, settings: TokenSettings) -> None:
+    def __init__(self, settings: TokenSettings, keys: SigningKeys | None = None) -> None:
         self._settings = settings
-        self._keys = SigningKeys(settings.jwks_url)
+        self._keys = keys or SigningKeys(settings.jwks_url)
 
     async def caller(self, authorization: str | None) -> Caller:
         """The caller. Raises Unauthenticated, saying which check failed and never the token, or Unavailable."""

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import time
+from datetime import timedelta
 
 import jwt
 import pytest
@@ -13,10 +14,12 @@ from hypothesis import strategies as st
 
 from local.issuer import AUDIENCE, Issuer
 from shared.domain.errors import Forbidden, ServiceError, Unauthenticated, Unavailable
+from shared.identity.keys import SigningKeys
 from shared.identity.roles import Role, require, roles_of
 from shared.identity.tokens import TokenVerifier
 from shared.settings import TokenSettings, read_settings
 from tests.settings import SETTINGS
+from tests.twins import ManualClock
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +115,10 @@ async def test_any_header_at_all_is_refused_without_being_repeated(issuer, text)
     assert "SECRET" not in refused.value.message
 
 
-async def test_a_new_key_of_the_issuer_is_found_when_a_token_names_it(issuer, verifier):
+async def test_a_new_key_of_the_issuer_is_found_when_a_token_names_it(issuer):
+    clock = ManualClock()
+    keys = SigningKeys(issuer.keys_url, clock.monotonic)
+    verifier = TokenVerifier(TokenSettings((issuer.signer.url,), (AUDIENCE,), issuer.keys_url), keys)
     await verifier.caller(signed(issuer))
     document = issuer.documents["/keys"]
     fresh = ec.generate_private_key(ec.SECP256R1())
@@ -121,7 +127,7 @@ async def test_a_new_key_of_the_issuer_is_found_when_a_token_names_it(issuer, ve
     try:
         with pytest.raises(Unauthenticated):  # the set was fetched a moment ago, and is not asked for again yet
             await verifier.caller(signed(issuer, key=fresh, kid="fresh"))
-        verifier._keys._fetched_at -= 31
+        clock.advance(timedelta(seconds=31))
         assert (await verifier.caller(signed(issuer, key=fresh, kid="fresh"))).subject == "me"
     finally:
         issuer.documents["/keys"] = document

@@ -6,7 +6,7 @@ programs: a kubeconfig that names some is refused, and so is one that would send
 
 import base64
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +15,15 @@ from shared.compute.kubernetes.endpoint import ConnectionInvalid, Endpoint, Toke
 from shared.domain.errors import foreign
 
 _PROGRAMS = ("exec", "auth-provider")
+_OF_A_USER = frozenset(
+    {"token", "client-certificate-data", "client-key-data", "username", "password", "extensions", *_PROGRAMS}
+)
+_OF_A_CLUSTER = frozenset(
+    {"server", "certificate-authority-data", "tls-server-name", "proxy-url", "insecure-skip-tls-verify", "extensions"}
+    | {"disable-compression"}
+)
+"""What is read here, refused by name, or changes nothing that is sent. Anything else is refused: to leave out `as`, for
+example, would be to act with more rights than were asked for."""
 _FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 
 
@@ -42,6 +51,8 @@ class Kubeconfig:
 
     def endpoint(self, token: Token | None = None) -> Endpoint:
         """The cluster, signed in to as the user, or with `token` for whoever that belongs to. Raises ConnectionInvalid."""
+        self._refuse_unknown(self.cluster, _OF_A_CLUSTER)
+        self._refuse_unknown({} if token else self.user, _OF_A_USER)
         self._refuse_foreign_means(self.cluster if token else {**self.cluster, **self.user})
         certificate = "" if token else self._pem(self.user, "client-certificate-data")
         key = "" if token else self._pem(self.user, "client-key-data")
@@ -56,6 +67,11 @@ class Kubeconfig:
             proxy=str(self.cluster.get("proxy-url") or ""),
             verified=not self.cluster.get("insecure-skip-tls-verify"),
         )
+
+    def _refuse_unknown(self, given: Mapping[str, Any], known: Collection[str]) -> None:
+        for key, value in given.items():
+            if value and key not in known and key not in _FILES:
+                raise self._invalid(f"says {foreign(key, 40)}, which is not taken here")
 
     def _refuse_foreign_means(self, given: Mapping[str, Any]) -> None:
         for key in _PROGRAMS:
@@ -106,7 +122,7 @@ def _loaded(text: str, where: str) -> Mapping[str, Any]:
 
     try:
         document = yaml.safe_load(text)
-    except yaml.YAMLError:  # its message shows the text
+    except (yaml.YAMLError, RecursionError):  # its message shows the text
         raise ConnectionInvalid(f"The kubeconfig {where} is neither YAML nor JSON.") from None
     if not isinstance(document, dict):
         raise ConnectionInvalid(f"The kubeconfig {where} holds no kubeconfig.")
