@@ -6,7 +6,7 @@ import azure.functions as func
 
 from shared.bootstrap import slipway
 from shared.domain.errors import InvalidRequest, ServiceError
-from shared.storage.queues import OUTBOX, WAKE_UPS, parse_outbox_wake_up, parse_wake_up
+from shared.storage.queues import BUILDS, OUTBOX, WAKE_UPS, parse_outbox_wake_up, parse_wake_up
 
 _logger = logging.getLogger(__name__)
 
@@ -17,9 +17,14 @@ blueprint = func.Blueprint()
 @blueprint.queue_trigger(arg_name="message", queue_name=WAKE_UPS, connection="AzureWebJobsStorage")
 async def run_operation(message: func.QueueMessage) -> None:
     """Run the step that is due of the operation that the wake-up names."""
-    wake_up = parse_wake_up(message.get_body())
-    with slipway().telemetry.span("run_operation", wake_up.trace_parent):
-        await slipway().engine.run(wake_up.account, wake_up.operation_id)
+    await _run(message)
+
+
+@blueprint.function_name("run_build")
+@blueprint.queue_trigger(arg_name="message", queue_name=BUILDS, connection="AzureWebJobsStorage")
+async def run_build(message: func.QueueMessage) -> None:
+    """The same for what may take long, so that nothing else waits behind it."""
+    await _run(message)
 
 
 @blueprint.function_name("publish_events")
@@ -38,6 +43,23 @@ async def publish_events(message: func.QueueMessage) -> None:
 @blueprint.queue_trigger(arg_name="message", queue_name=f"{WAKE_UPS}-poison", connection="AzureWebJobsStorage")
 async def close_operation(message: func.QueueMessage) -> None:
     """End the operation of a wake-up that failed too often, with the cause that was recorded; drop what never was one."""
+    await _close(message)
+
+
+@blueprint.function_name("close_build")
+@blueprint.queue_trigger(arg_name="message", queue_name=f"{BUILDS}-poison", connection="AzureWebJobsStorage")
+async def close_build(message: func.QueueMessage) -> None:
+    """The same for builds."""
+    await _close(message)
+
+
+async def _run(message: func.QueueMessage) -> None:
+    wake_up = parse_wake_up(message.get_body())
+    with slipway().telemetry.span("run_operation", wake_up.trace_parent):
+        await slipway().engine.run(wake_up.account, wake_up.operation_id)
+
+
+async def _close(message: func.QueueMessage) -> None:
     try:
         wake_up = parse_wake_up(message.get_body())
     except InvalidRequest as garbled:

@@ -50,9 +50,22 @@ from shared.settings import Settings, read_settings
 from shared.storage.blobs import BlobAccount
 from shared.storage.build_logs import BlobBuildLogs
 from shared.storage.connection import StorageConnection
-from shared.storage.queues import COMMANDS, EVENTS, OUTBOX, POISON, WAKE_UPS, OutboxWakeUps, QueueSender, QueueWakeUps
+from shared.storage.queues import (
+    BUILDS,
+    COMMANDS,
+    EVENTS,
+    OUTBOX,
+    POISON,
+    WAKE_UPS,
+    OutboxWakeUps,
+    QueueSender,
+    QueueWakeUps,
+)
 from shared.storage.service_logs import BlobServiceLogs
 from shared.storage.tables import TableStore
+
+_AT_ONCE = 16
+"""Messages of one queue that an instance works on at once: host.json, batchSize."""
 
 
 class _Closable(Protocol):
@@ -261,7 +274,10 @@ class Slipway:
             self._clock,
             workflows,
             owner=str(uuid4()),
-            limits=Limits(attempts={name: plan.attempts for name, plan in self._settings.plans.items()}),
+            limits=Limits(
+                attempts={name: plan.attempts for name, plan in self._settings.plans.items()},
+                share=max(1, _AT_ONCE // max(1, len(self.accounts))),
+            ),
             telemetry=self.telemetry,
         )
 
@@ -287,7 +303,7 @@ class Slipway:
 
     @cached_property
     def _wake_ups(self) -> WakeUps:
-        return QueueWakeUps(self._queue(WAKE_UPS))
+        return QueueWakeUps(self._queue(WAKE_UPS), self._queue(BUILDS))
 
     @cached_property
     def _blobs(self) -> BlobAccount:

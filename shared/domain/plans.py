@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from shared.domain.operations import OperationType
+from shared.domain.operations import Operation, OperationType
 
 BUILD_IMAGE = "build-image"
 DEPLOY_SERVICE = "deploy-service"
@@ -31,3 +31,11 @@ PLANS = {
     RESTORE_SERVICE: Plan(OperationType.SERVICE, ("restore",), timedelta(minutes=5)),
     RUN_PIPELINE: Plan(OperationType.PIPELINE, ("model", "manifest", "image", "service"), timedelta(hours=1)),
 }
+
+
+def builds(operation: Operation) -> bool:
+    """Whether to run it is to build: that may take long, and nothing else waits behind it in a queue.
+
+    What is to be compensated waits with all others: a cancel never waits for somebody else's build.
+    """
+    return operation.workflow == BUILD_IMAGE and not operation.undoing and operation.cancel_requested is None

@@ -8,18 +8,19 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import batched
 
 from shared.domain.accounts import Account
-from shared.domain.documents import Replace, Stored
+from shared.domain.documents import Renew, Replace, Stored
 from shared.domain.errors import NotFound, PreconditionFailed, ServiceError
 from shared.domain.fencing import LeaseLost
 from shared.domain.operations import ErrorResponse, Operation, State
 from shared.domain.ports import NO_TELEMETRY, Clock, Store, Telemetry, WakeUps
 from shared.orchestration.hold import CancelRequested, ChangedMeanwhile, Ended, Hold, LeaseTerms, is_being_undone, is_leased
 from shared.orchestration.outcome import Done, Next, Outcome, Wait, Workflow
+from shared.orchestration.shares import Shares
 from shared.resources.transitions import Transitions
 
 _logger = logging.getLogger(__name__)
@@ -34,7 +35,10 @@ _UNEXPLAINED = ErrorResponse.of(ServiceError("The operation could not be complet
 
 @dataclass(frozen=True)
 class Limits:
-    """How often a step is tried, how long it waits in between, and how long one wake-up may go on from step to step."""
+    """How often a step is tried, how long it waits in between, how long one wake-up may go on from step to step.
+
+    `share` is how many operations of one account a worker runs at once, builds counted apart from all others.
+    """
 
     attempts: Mapping[str, int] = field(default_factory=dict)
     otherwise: int = 8
@@ -42,6 +46,7 @@ class Limits:
     longest_delay: timedelta = timedelta(minutes=2)
     turn: timedelta = timedelta(minutes=1)
     to_undo: timedelta = timedelta(hours=1)
+    share: int = 16
     lease: LeaseTerms = field(default_factory=LeaseTerms)
 
 
@@ -67,6 +72,7 @@ class Engine:
         self._limits = limits
         self._telemetry = telemetry
         self._transitions = Transitions(telemetry)
+        self._shares = Shares(limits.share)
 
     async def run(self, account: Account, operation_id: str) -> None:
         """Run the steps that are due, if any is and nobody else works on it.
@@ -77,7 +83,7 @@ class Engine:
         try:
             stored = await self._store.get(account, Operation, operation_id)
             if stored is not None and await self._may_run(account, stored):
-                await self._run(account, stored)
+                await self._run_in_share(account, stored)
         except LeaseLost as lost:
             self._telemetry.count("slipway.lease.losses")
             _logger.warning("operation=%s outcome=LeaseLost: %s", operation_id, lost.message)
@@ -126,6 +132,21 @@ class Engine:
             return False
         self._telemetry.measure("slipway.queue.age", -early.total_seconds(), {"workflow": operation.workflow})
         return True
+
+    async def _run_in_share(self, account: Account, stored: Stored[Operation]) -> None:
+        """Run it when its account has a place for it; else it says that it waits, and the next one to end wakes it."""
+        operation, waiting_for = stored.document, f"its turn: {self._shares.most} others of its account are under way"
+        if not self._shares.begin(account, operation):
+            if operation.waiting_for != waiting_for:
+                await self._store.commit(account, [Renew(stored, operation.but(waiting_for=waiting_for))])
+            return
+        if operation.waiting_for == waiting_for:
+            stored = replace(stored, document=operation.but(waiting_for=None))
+        try:
+            await self._run(account, stored)
+        finally:
+            if (following := self._shares.end(account, operation)) is not None:
+                await self._wake(account, following)
 
     async def _run(self, account: Account, stored: Stored[Operation]) -> None:
         owner = f"{self._owner}/{self._clock.random_bits(32):08x}"

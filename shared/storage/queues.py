@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from shared.domain.accounts import Account
 from shared.domain.errors import InvalidRequest, ServiceError, foreign
 from shared.domain.operations import Operation
+from shared.domain.plans import builds
 from shared.domain.tracing import valid_trace_parent
 from shared.storage.connection import RETRIES, StorageConnection, transport
 from shared.storage.failures import opened, translated
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 WAKE_UPS = "operations"
+BUILDS = "builds"
+"""Wake-ups of operations that build: they may take long, and no other operation is to wait behind them."""
 OUTBOX = "outbox"
 EVENTS = "events"
 COMMANDS = "commands"
@@ -116,14 +119,16 @@ def _account(owner: Mapping[str, object]) -> Account:
 
 
 class QueueWakeUps:
-    """Wake-ups over one queue."""
+    """Wake-ups over two queues, one of them for builds."""
 
-    def __init__(self, sender: QueueSender) -> None:
+    def __init__(self, sender: QueueSender, of_builds: QueueSender) -> None:
         self._sender = sender
+        self._of_builds = of_builds
 
     async def wake(self, account: Account, operation: Operation, delay: timedelta = timedelta(0)) -> None:
         """Have that operation looked at, no sooner than after `delay`, in whole seconds. Raises Unavailable."""
-        await self._sender.send(wake_up(account, operation), delay)
+        sender = self._of_builds if builds(operation) else self._sender
+        await sender.send(wake_up(account, operation), delay)
 
 
 class OutboxWakeUps:

@@ -1,7 +1,9 @@
 """A web server on loopback that serves what a test puts there, under URLs that look signed, and breaks off when told to."""
 
+import contextlib
 import hashlib
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
@@ -24,6 +26,8 @@ class Served:
     """How many bytes each of the next answers holds before it breaks off."""
     sized: bool = True
     """Whether it says how large it is."""
+    pause: float = 0
+    """Seconds between two bytes."""
     asked: int = 0
     sent: int = 0
 
@@ -100,4 +104,10 @@ def _answer(request: BaseHTTPRequestHandler, one: Served) -> None:
     request.end_headers()
     sent = body[: one.breaks_after.pop(0)] if one.breaks_after and status != 304 else body
     one.sent += len(sent)
-    request.wfile.write(sent)
+    if not one.pause:
+        request.wfile.write(sent)
+        return
+    with contextlib.suppress(ConnectionError):
+        for byte in sent:
+            request.wfile.write(bytes([byte]))
+            time.sleep(one.pause)

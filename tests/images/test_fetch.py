@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shared.domain.errors import BuildFailed
 from shared.images.content.addresses import public
-from shared.images.content.fetch import Fetcher
+from shared.images.content.fetch import Fetcher, Rate
 from tests.images.sources import Sources
 
 
@@ -246,3 +246,20 @@ async def test_a_blob_of_the_operator_is_called_with_a_signature_that_no_error_s
     with pytest.raises(BuildFailed) as refused:
         await fetcher.read(bare, 1000)
     assert "SECRET" not in refused.value.message
+
+
+async def test_a_source_that_comes_too_slowly_is_given_up(sources):
+    url = sources.put("a", b"x" * 1000, pause=0.02)
+    fetcher = Fetcher(allow=(sources.origin,), most_bytes=1000, least_rate=Rate(1000, 0.3))
+    with pytest.raises(BuildFailed, match="too slowly, less than 1000 bytes a second") as failed:
+        await fetcher.read(url, 1000)
+    assert (failed.value.code, failed.value.retryable) == ("SourceUnreachable", False)
+
+
+async def test_a_source_is_not_slow_because_what_reads_it_is(sources):
+    url = sources.put("a", b"x" * 3_000_000)
+    fetcher = Fetcher(allow=(sources.origin,), most_bytes=10**7, least_rate=Rate(20_000_000, 0.2))
+    async with fetcher.opened(url) as transfer:
+        async for _ in transfer.chunks():
+            await asyncio.sleep(0.3)  # is busy with what came: that is no waiting for more
+    assert transfer.received == 3_000_000

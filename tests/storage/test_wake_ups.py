@@ -61,7 +61,7 @@ class QueueChannel:
         self._name = f"q{uuid4().hex}"
         connection = StorageConnection.from_settings({"AzureWebJobsStorage": connection_string})
         self.sender = QueueSender(connection, self._name)
-        self.wake_ups = QueueWakeUps(self.sender)
+        self.wake_ups = QueueWakeUps(self.sender, self.sender)
 
     async def due(self) -> list[tuple[Account, str]]:
         async with QueueClient.from_connection_string(self._text, self._name) as queue:
@@ -93,6 +93,29 @@ async def test_a_delayed_wake_up_does_not_come_before_its_time(channel):
 
 async def test_a_queue_that_is_away_is_unavailable():
     nowhere = "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=eA==;QueueEndpoint=http://127.0.0.1:1/a;"
-    wake_ups = QueueWakeUps(QueueSender(StorageConnection.from_settings({"AzureWebJobsStorage": nowhere}), "away"))
+    away = QueueSender(StorageConnection.from_settings({"AzureWebJobsStorage": nowhere}), "away")
+    wake_ups = QueueWakeUps(away, away)
     with pytest.raises(Unavailable):
         await wake_ups.wake(ACCOUNT, OPERATION)
+
+
+class Sent:
+    """A queue that only counts."""
+
+    def __init__(self) -> None:
+        self.operations: list[str] = []
+
+    async def send(self, text: str, delay: timedelta = timedelta(0)) -> None:
+        self.operations.append(parse_wake_up(text.encode()).operation_id)
+
+
+async def test_builds_have_a_queue_of_their_own_and_what_ends_one_has_not():
+    others, of_builds = Sent(), Sent()
+    wake_ups = QueueWakeUps(others, of_builds)
+    build = an_operation("build", workflow="build-image")
+    await wake_ups.wake(ACCOUNT, build)
+    assert (others.operations, of_builds.operations) == ([], ["build"])
+    await wake_ups.wake(ACCOUNT, an_operation("deploy", workflow="deploy-service"))
+    await wake_ups.wake(ACCOUNT, build.cancelling(build.created_time))
+    await wake_ups.wake(ACCOUNT, build.failing(None, build.created_time, build.deadline, None))
+    assert (others.operations, of_builds.operations) == (["deploy", "build", "build"], ["build"])

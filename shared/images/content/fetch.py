@@ -5,10 +5,12 @@ Content is taken as it is stored, a Content-Encoding included: lengths, ranges a
 Sources: RFC 9110 (conditional and range requests); RFC 1864 (Content-MD5), which blob storage keeps.
 """
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import aiohttp
@@ -32,6 +34,41 @@ type Sign = Callable[[str], Awaitable[str]]
 async def unsigned(url: str) -> str:
     """The URL as it is."""
     return url
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How slowly a source may come: so many bytes a second, over so many seconds of waiting for it."""
+
+    bytes_a_second: int
+    seconds: float
+
+
+RATE = Rate(10 * 1024, 60)
+
+
+class Pace:
+    """Measures how fast a source comes. Only the time that is waited for it counts, not what is done with it."""
+
+    def __init__(self, url: str, least: Rate) -> None:
+        self._url = url
+        self._least = least
+        self._waited = 0.0
+        self._bytes = 0
+
+    async def of(self, coming: Awaitable[bytes]) -> bytes:
+        """What comes; raises BuildFailed when a window is over in which too little did."""
+        now = asyncio.get_running_loop().time
+        began = now()
+        chunk = await coming
+        self._waited += now() - began
+        self._bytes += len(chunk)
+        if chunk and self._waited > self._least.seconds:
+            if self._bytes < self._least.bytes_a_second * self._waited:
+                rate = f"less than {self._least.bytes_a_second} bytes a second for {self._least.seconds:.0f} s"
+                raise _refused(self._url, f"it comes too slowly, {rate} (SLIPWAY_FETCH_MIN_BYTES_PER_SECOND)")
+            self._waited, self._bytes = 0.0, 0
+        return chunk
 
 
 class Transfer:
@@ -67,11 +104,11 @@ class Transfer:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The content. Raises BuildFailed when it is too large, changes under way or cannot be had whole."""
-        before = -1
+        before, pace = -1, Pace(self._url, self._fetcher.least_rate)
         for broken in range(_MOST_BROKEN):
             try:
                 coming = await self._resumed() if broken else self._answer.content
-                async for chunk in coming.iter_chunked(_CHUNK):
+                while chunk := await pace.of(coming.read(_CHUNK)):
                     self._take(chunk)
                     yield chunk
                 break
@@ -124,7 +161,7 @@ class Transfer:
 
 class Fetcher:
     """Fetches URLs. `allow` names hosts, as `host:port`, that may be private; `hosts`, when given, the only ones there are,
-    `*.example.org` for all below one; `most_bytes` bounds one source."""
+    `*.example.org` for all below one; `most_bytes` bounds one source, `least_rate` how slowly it may come."""
 
     def __init__(
         self,
@@ -133,8 +170,10 @@ class Fetcher:
         allow: Collection[str] = (),
         hosts: Collection[str] = (),
         sign: Sign = unsigned,
+        least_rate: Rate = RATE,
         timeout_seconds: float = 3600.0,
     ) -> None:
+        self.least_rate = least_rate
         self._allow = frozenset(entry.lower() for entry in allow)
         self._hosts = tuple(entry.lower() for entry in hosts)
         self._most_bytes = most_bytes
