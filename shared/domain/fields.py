@@ -26,6 +26,8 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _LONGEST_MEDIA_TYPE = 512
 """RFC 6838 lets type and subtype be of 127 characters each; the rest is for parameters."""
 _LONGEST_QUANTITY = 64
+_LONGEST_URL = 4096
+_LONGEST_COMPUTE_ID = 1024
 _FACTORS = {"n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1), "k": Decimal(1000)}
 _FACTORS |= {letter: Decimal(1000) ** power for power, letter in enumerate("MGTPE", 2)}
 _FACTORS |= {f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", 1)}
@@ -50,6 +52,16 @@ class Matching:
         return text
 
 
+class Described:
+    """What the API's description says of a text that is checked by code: the same, as far as JSON Schema can say it."""
+
+    def __init__(self, **schema: str | int) -> None:
+        self._schema = schema
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), **self._schema}
+
+
 def _uuid(text: str) -> str:
     identifier = canonical(text)
     if identifier is None:
@@ -59,7 +71,7 @@ def _uuid(text: str) -> str:
 
 def _url(text: str) -> str:
     expected = "accepts an absolute http or https URL of at most 4096 ASCII characters"
-    if len(text) > 4096 or _CONTROL.search(text) or " " in text or not text.isascii():
+    if len(text) > _LONGEST_URL or _CONTROL.search(text) or " " in text or not text.isascii():
         raise ValueError(expected)
     try:
         parts = urlsplit(text)
@@ -98,12 +110,24 @@ def _quantity_text(text: str) -> str:
 
 
 def _compute_resource_id(text: str) -> str:
-    if not _COMPUTE_ID.fullmatch(text):
+    if len(text) > _LONGEST_COMPUTE_ID or not _COMPUTE_ID.fullmatch(text):
         raise ValueError(
             "accepts /subscriptions/{s}/resourcegroups/{rg}/providers/Microsoft.MachineLearningCompute"
             "/operationalizationClusters/{name}"
         )
     return text
+
+
+_UUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_QUANTITY_DESCRIBED = (
+    r"^([0-9]*[1-9][0-9]*(\.[0-9]*)?|[0-9]*\.[0-9]*[1-9][0-9]*)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?$"
+)
+"""Above zero, as the check has it."""
+_COMPUTE_ID_DESCRIBED = (
+    r"^/[sS][uU][bB][sS][cC][rR][iI][pP][tT][iI][oO][nN][sS]/[^/?#\s]+/[rR][eE][sS][oO][uU][rR][cC][eE][gG][rR][oO][uU][pP][sS]"
+    r"/[^/?#\s]+/[pP][rR][oO][vV][iI][dD][eE][rR][sS]/Microsoft\.MachineLearningCompute/operationalizationClusters/[^/?#\s]+$"
+)
+_PLAIN = Described(minLength=1, maxLength=256, pattern=r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$")
 
 
 def _plain_text(text: str) -> str:
@@ -112,7 +136,7 @@ def _plain_text(text: str) -> str:
     return text
 
 
-Id = Annotated[str, AfterValidator(_uuid)]
+Id = Annotated[str, AfterValidator(_uuid), Described(format="uuid", pattern=f"^{_UUID}$")]
 RegisteredName = Annotated[
     str,
     Matching(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,254}", "1 to 255 letters, digits, '.', '_' and '-', the first a letter or digit"),
@@ -124,10 +148,16 @@ DnsName = Annotated[
         "3 to 32 lower-case letters, digits, '-' and '.', first and last a letter or digit",
     ),
 ]
-Url = Annotated[str, AfterValidator(_url)]
-MediaType = Annotated[str, AfterValidator(_media_type)]
-Quantity = Annotated[str, AfterValidator(_quantity_text)]
-ComputeResourceId = Annotated[str, AfterValidator(_compute_resource_id)]
-Tag = Annotated[str, AfterValidator(_plain_text)]
-AssetId = Annotated[str, AfterValidator(_plain_text)]
+Url = Annotated[str, AfterValidator(_url), Described(format="uri", pattern=r"^https?://[A-Za-z0-9]", maxLength=_LONGEST_URL)]
+MediaType = Annotated[
+    str, AfterValidator(_media_type), Described(pattern=f"^(?:{_MEDIA_TYPE.pattern})$", maxLength=_LONGEST_MEDIA_TYPE)
+]
+Quantity = Annotated[
+    str, AfterValidator(_quantity_text), Described(pattern=_QUANTITY_DESCRIBED, maxLength=_LONGEST_QUANTITY)
+]
+ComputeResourceId = Annotated[
+    str, AfterValidator(_compute_resource_id), Described(pattern=_COMPUTE_ID_DESCRIBED, maxLength=_LONGEST_COMPUTE_ID)
+]
+Tag = Annotated[str, AfterValidator(_plain_text), _PLAIN]
+AssetId = Annotated[str, AfterValidator(_plain_text), _PLAIN]
 Description = Annotated[str, Field(max_length=4096)]
