@@ -49,9 +49,7 @@ class Worker:
     def __init__(self, world: World, share: int) -> None:
         self.slow = Slow()
         workflows = {BUILD_IMAGE: self.slow, DEPLOY_SERVICE: self.slow}
-        self.engine = Engine(
-            world.store, world.wake_ups, world.clock, workflows, owner="worker", limits=Limits(share=share)
-        )
+        self.engine = Engine(world.store, world.wake_ups, world.clock, workflows, owner="worker", limits=Limits(share=share))
         self._world = world
         self._runs: list[asyncio.Task[None]] = []
 
