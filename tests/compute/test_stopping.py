@@ -88,9 +88,7 @@ async def test_a_replica_that_is_still_starting_does_not_keep_the_node(node: Sta
     assert seconds < Limits().stop
 
 
-async def test_work_on_files_that_does_not_end_does_not_keep_the_node(
-    node: Started, image: MakeImage, tmp_path: Path
-) -> None:
+async def test_work_on_files_that_never_ends_does_not_keep_the_node(node: Started, image: MakeImage, tmp_path: Path) -> None:
     running, cluster = node
     service = cluster.service()
     made = image()

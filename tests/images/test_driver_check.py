@@ -131,6 +131,13 @@ async def test_a_driver_that_is_made_to_break_a_parser_is_passed_or_refused_plai
         assert refused.code == "DriverSyntaxError"  # noqa: PT017  either outcome is right
 
 
+async def test_what_a_driver_names_its_functions_is_cut_in_the_message(check):
+    with pytest.raises(BuildFailed) as refused:
+        await check("".join(f"def f{'é' * 9_000}{number}(): pass\n" for number in range(20)).encode())
+    assert "its functions are féé" in refused.value.message
+    assert len(refused.value.message) < 1000
+
+
 async def test_of_a_driver_no_more_is_fetched_than_is_read(check, sources):
     log = await check(b"#" * (40 * MOST_READ))
     assert "not looked at" in log.text
