@@ -12,6 +12,7 @@ from functions.endpoint import Call, Reply, endpoint
 from functions.listing import filters_of
 from shared.domain.computing import LogQuery, ReplicaLog
 from shared.domain.filters import Filters
+from shared.domain.log_lines import readable
 
 blueprint = func.Blueprint()
 
@@ -70,4 +71,4 @@ def _text(logs: Sequence[ReplicaLog]) -> str:
 def _lines(logs: Sequence[ReplicaLog]) -> Iterator[str]:
     for log in logs:
         yield f"==> {log.replica}{f' ({log.run})' if log.run else ''} <==\n"
-        yield from (f"{line}\n" for line in log.lines)
+        yield from (f"{shown}\n" for line in log.lines for shown in readable(line))

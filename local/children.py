@@ -45,7 +45,7 @@ class Child:
         self._stopping = True
         process = self._process
         if process is not None and process.returncode is None:
-            below = await asyncio.to_thread(_descendants, process.pid)
+            below = await asyncio.to_thread(descendants, process.pid)
             with suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
             try:
@@ -90,7 +90,7 @@ class Child:
             await self._spawn()
 
 
-def _descendants(pid: int) -> set[int]:
+def descendants(pid: int) -> set[int]:
     """All processes below that one, however deep."""
     listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout  # noqa: S607
     parents = {int(line.split()[0]): int(line.split()[1]) for line in listed.splitlines()}

@@ -17,6 +17,7 @@ from azure.storage.queue.aio import QueueClient
 from local.azurite.install import ensure_installed
 from local.azurite.server import AzuriteAddress
 from local.children import Child, Program, inherited
+from local.compute.limits import Limits
 from local.home import Home, Ports, StackError, refuse_taken
 from local.issuer import AUDIENCE, Issuer, write_private
 from local.machine import this_platform
@@ -53,7 +54,8 @@ _TARGETS = ("SLIPWAY_COLLECTION_", "SLIPWAY_APP_INSIGHTS")
 _TOKEN_SECONDS = 30 * 24 * 3600
 _READY_SECONDS = 60.0
 _HOST_DRAIN = 3.0
-_STOP_SECONDS = 8.0
+COMPUTE_STOP_SECONDS = Limits().stop + 1.0
+_HOST_STOP_SECONDS = 8.0
 _STORAGE_STOP_SECONDS = 1.5
 
 
@@ -115,7 +117,8 @@ async def running_stack(home: Home, port: int, cache: Path) -> AsyncIterator[Run
             yield running
         finally:
             home.description.unlink(missing_ok=True)
-            await asyncio.gather(*(worker.stop(_STOP_SECONDS) for worker in workers))
+            granted = (COMPUTE_STOP_SECONDS, _HOST_STOP_SECONDS)
+            await asyncio.gather(*(worker.stop(seconds) for worker, seconds in zip(workers, granted, strict=True)))
             await storage.stop(_STORAGE_STOP_SECONDS)
             await asyncio.to_thread(issuer.stop)
 

@@ -12,6 +12,7 @@ from shared.images.builder import BuilderSettings, LayeringImageBuilder
 from shared.images.content.fetch import Fetcher
 from shared.images.content.guard import Limits
 from shared.images.content.source_layers import SourceLayers
+from shared.images.drivers.checking import DriverCheck
 from shared.images.keep_collector import KeepCollector
 from shared.images.layouts.collector import LayoutCollector
 from shared.images.packages.dependencies import Dependencies, DependencySettings
@@ -76,6 +77,7 @@ def made_builder(
         LayerCache(keep, clock),
         dependencies,
         SourceLayers(fetcher, keep, Limits(bytes=settings.fetch.most_unpacked_bytes)),
+        driver_check=DriverCheck(fetcher, keep, settings.python),
     )
     runs = made_runs(settings, deadline, opened)
     return ChosenImageBuilder(layering, _tasks(settings, layering, registries, dependencies, runs) if runs else None)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import override
 
 from local import logs
+from local.compute.ending import end_within
 from local.compute.limits import Limits
 from local.compute.serving import Options, StateInUse, serving
 
@@ -46,10 +47,11 @@ def main() -> int:
 
 
 async def _run(options: Options) -> None:
-    stop = await _asked_to_stop()
-    async with serving(options, Limits()) as addresses:
+    stop, limits = await _asked_to_stop(), Limits()
+    async with serving(options, limits) as addresses:
         _logger.info("listening: control %s, front end %s", addresses.control, addresses.front_end)
         await stop.wait()
+        end_within(limits.stop)
 
 
 async def _asked_to_stop() -> asyncio.Event:

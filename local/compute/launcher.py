@@ -28,8 +28,13 @@ class Launcher:
         self._contents = contents
         self._logs = logs
         self._limits = limits
+        self._grace = limits.grace
         self._ports = _Ports()
         shutil.rmtree(folder, ignore_errors=True)  # left by a node that was killed
+
+    def hurry(self) -> None:
+        """From now on, replicas are given less time to stop: the node itself stops."""
+        self._grace = min(self._grace, self._limits.stop_grace)
 
     @asynccontextmanager
     async def replica(self, service_id: str, deployment: Deployment, ordinal: int) -> AsyncIterator[Replica]:
@@ -49,7 +54,7 @@ class Launcher:
                 try:
                     yield replica
                 finally:
-                    await replica.stop(self._limits.grace)
+                    await replica.stop(self._grace)
             finally:
                 await in_thread(partial(shutil.rmtree, app.parent, ignore_errors=True))
 

@@ -30,6 +30,10 @@ class Limits:
     """What requests under way are given when their replica is to stop."""
     grace: float = 6
     """From SIGTERM to SIGKILL."""
+    stop_grace: float = 3.5
+    """The same where the node itself stops."""
+    stop: float = 7
+    """From the node's own SIGTERM to its end, whatever it is still at."""
 
     scale_in_window: float = 60
     """How long a replica stays unneeded before it is stopped."""

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from shared.compute.local_process import PrintedLog
 from shared.domain.computing import LogQuery
+from shared.domain.log_lines import message_of
 
 _QUOTED_LINES = 20
 _QUOTED_CHARACTERS = 1800
@@ -38,17 +39,8 @@ class ReplicaLog:
             size = file.seek(0, 2)
             file.seek(max(self._began if self._began <= size else 0, size - _LOOKED_AT))
             text = file.read().decode(errors="replace")
-        messages = "\n".join(_message(line) for line in self._told(text).splitlines() if line.strip())
+        messages = "\n".join(message_of(line) for line in self._told(text).splitlines() if line.strip())
         return "\n".join(messages.splitlines()[-_QUOTED_LINES:])[-_QUOTED_CHARACTERS:]
-
-
-def _message(line: str) -> str:
-    """The message in a JSON line (client-facts.md, 30), and in a message that is JSON itself; or the line as it is."""
-    try:
-        message = json.loads(line)["message"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return line
-    return _message(message) if isinstance(message, str) else line
 
 
 def _end_of(path: Path) -> str:

@@ -48,6 +48,7 @@ class Node:
 
     async def stop(self) -> None:
         """Stop all replicas now; the services stay what they are to be."""
+        self._ground.launcher.hurry()
         await asyncio.gather(*(service.stop() for service in self._services.values()))
         await self._background.stop()
 

@@ -26,6 +26,7 @@ from shared.images.base import BaseImages
 from shared.images.content.one_folder import OneFolder, Source, assets, driver_source, models
 from shared.images.content.source_layers import SourceLayer, SourceLayers
 from shared.images.describing.statements import Statements
+from shared.images.drivers.checking import DriverCheck
 from shared.images.image_config import MODEL_CONFIG_MAP, image_config, image_manifest, model_config_map
 from shared.images.layouts.collector import layout_folder
 from shared.images.layouts.layout import ImageLayout
@@ -68,6 +69,8 @@ class LayeringImageBuilder:
         cache: LayerCache,
         dependencies: Dependencies,
         source_layers: SourceLayers,
+        *,
+        driver_check: DriverCheck,
     ) -> None:
         self._settings = settings
         self._registries = registries
@@ -75,11 +78,13 @@ class LayeringImageBuilder:
         self._cache = cache
         self._dependencies = dependencies
         self._source_layers = source_layers
+        self._driver_check = driver_check
 
     async def resolve(self, source: ImageSource, log: BuildLog) -> Resolved:
         """What the settings name as the base, by the digest of its first build, and the locks of its packages."""
         log.line(f"building {source.name} version {source.version} for {self._settings.platform}")
         _refuse_what_cannot_be_built(source)
+        await self._driver_check.check(source, log)
         base = await self._base(source, log)
         key = content_key(source.manifest.id, _BASE)
         decided = {} if key in source.known else {key: Content(base)}

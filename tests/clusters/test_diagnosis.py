@@ -1,5 +1,7 @@
 """Why a rollout is not done, or a service has failed: told from what the cluster says of it."""
 
+import json
+
 import pytest
 
 from shared.compute.kubernetes.diagnosis import Diagnosis, diagnosed, observed
@@ -253,6 +255,13 @@ def test_a_crash_shows_its_last_words() -> None:
     assert error.message.endswith("It last said: KeyError: 'model'")
     assert [detail.code for detail in error.details] == ["CrashLoopBackOff", "Log"]
     assert error.details[1].message.splitlines() == ["starting", "Traceback", '  File "x"', "KeyError: 'model'"]
+
+
+def test_a_crash_shows_what_a_request_s_record_says() -> None:
+    told = json.dumps({"requestId": "0", "apiName": "", "message": "Traceback\nKeyError: 'model'"})
+    error = diagnosis(CRASHED).with_log([json.dumps({"level": "ERROR", "message": told})]).error
+    assert error
+    assert error.message.endswith("It last said: KeyError: 'model'")
 
 
 def test_a_log_gives_away_that_the_architecture_is_wrong() -> None:

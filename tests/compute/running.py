@@ -1,11 +1,13 @@
 """A node that runs, and a service on it: called as the engine calls it, and scored as clients score it."""
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 import httpx
@@ -23,6 +25,7 @@ from tests.compute.images import Made
 TOKEN = "the token of the control API"
 KEYS = AuthKeys(primary_key="the primary key", secondary_key="the secondary key")
 ACCOUNT = Account("00000000-0000-0000-0000-000000000000", "local", "local")
+ROOT = Path(__file__).parents[2]
 QUICK = Limits(
     request_timeout=10,
     head_timeout=1,
@@ -42,6 +45,15 @@ async def until(met: Callable[[], Any], within: float = 10) -> None:
     async with asyncio.timeout(within):
         while not met():  # noqa: ASYNC110  what other processes do sets no event here
             await asyncio.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    """Whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def counted(replicas: int = 1, slots: int = 10) -> ServiceSettings:
@@ -147,3 +159,33 @@ class Service:
         assert answer.status_code == 200, answer.text
         told: dict[str, Any] = answer.json()
         return told
+
+
+class Process:
+    """`python -m local.compute`, as the stack runs it."""
+
+    def __init__(self, state: Path) -> None:
+        self._state = state
+
+    async def __aenter__(self) -> Self:
+        self.process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "local.compute", "--state", str(self._state)),
+            *("--control-port", "0", "--front-end-port", "0"),
+            cwd=ROOT,
+            env=os.environ | {"SLIPWAY_LOCAL_COMPUTE_TOKEN": TOKEN, "SLIPWAY_EXIT_WITH_PARENT": "1"},
+            stdin=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.communicate()
+
+    async def addresses(self) -> Addresses:
+        """Where it listens."""
+        while b"listening" not in (line := await self.process.stderr.readline()):
+            assert line
+        urls = [word.strip('",}') for word in line.decode().split() if word.startswith("http")]
+        return Addresses(*urls)

@@ -1,11 +1,13 @@
 """The entry point of the images that the tests make: a scoring server by its contract (client-facts.md, 28), and no more.
 
 The one folder decides how it behaves: `answer` is what it answers, `fails` what its init fails with, `slow` for how many
-seconds it starts. A request may ask it to tell by a file that work on it began, to sleep, or to die.
+seconds it starts, and one that is `stubborn` does not mind SIGTERM. A request may ask it to tell by a file that work on it
+began, to sleep, or to die.
 """
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -75,6 +77,8 @@ def end_with_parent() -> None:
 
 
 threading.Thread(target=end_with_parent, daemon=True).start()
+if setting("stubborn"):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print(json.dumps({"level": "INFO", "message": "starting"}), flush=True)  # noqa: T201
 if setting("slow"):
     time.sleep(float(setting("slow")))

@@ -1,17 +1,14 @@
 """Services outlive the node; replicas do not. Removal leaves nothing."""
 
 import asyncio
-import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
 
 import httpx
 import pytest
 
-from local.compute.serving import Addresses, Options, StateInUse, serving
+from local.compute.serving import Options, StateInUse, serving
 from shared.compute.local_process import LocalProcessCompute
 from shared.domain.accounts import Account
 from shared.domain.computing import LogQuery
@@ -20,20 +17,11 @@ from shared.domain.service_settings import ModelDataCollection
 from shared.domain.services import AuthKeys
 from tests.compute.conftest import Start
 from tests.compute.images import Made
-from tests.compute.running import KEYS, QUICK, TOKEN, Cluster, counted, until
+from tests.compute.running import KEYS, QUICK, TOKEN, Cluster, Process, alive, counted, until
 
 type MakeImage = Callable[..., Made]
 
-ROOT = Path(__file__).parents[2]
 NEVER = "00000000-0000-4000-8000-000000000000"
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 async def test_a_restarted_node_brings_its_services_back(start: Start, image: MakeImage) -> None:
@@ -218,36 +206,6 @@ async def test_two_nodes_never_share_a_folder(cluster: Cluster) -> None:
     with pytest.raises(StateInUse):
         async with serving(Options(cluster.state, 0, 0, TOKEN), limits=QUICK):
             pass
-
-
-class Process:
-    """`python -m local.compute`, as the stack runs it."""
-
-    def __init__(self, state: Path) -> None:
-        self._state = state
-
-    async def __aenter__(self) -> Self:
-        self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "local.compute", "--state", str(self._state)),
-            *("--control-port", "0", "--front-end-port", "0"),
-            cwd=ROOT,
-            env=os.environ | {"SLIPWAY_LOCAL_COMPUTE_TOKEN": TOKEN, "SLIPWAY_EXIT_WITH_PARENT": "1"},
-            stdin=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self.process.returncode is None:
-            self.process.kill()
-        await self.process.communicate()
-
-    async def addresses(self) -> Addresses:
-        """Where it listens."""
-        while b"listening" not in (line := await self.process.stderr.readline()):
-            assert line
-        urls = [word.strip('",}') for word in line.decode().split() if word.startswith("http")]
-        return Addresses(*urls)
 
 
 async def test_a_killed_node_takes_its_replicas_with_it(tmp_path: Path, image: MakeImage) -> None:

@@ -94,12 +94,12 @@ def test_the_logs_of_a_service_are_those_of_its_replicas(api, road, image):
 
 
 def test_the_logs_of_a_service_that_failed_are_there(api, road):
-    driver = b"def init():\n    raise RuntimeError('there is no model')\n"
+    driver = b"def init():\n    raise RuntimeError('there is no model')\n\ndef run(body):\n    return body\n"
     image = finished(api, road.build(road.manifest(driver=driver)))["resourceLocation"].rpartition("/")[2]
     operation = finished(api, road.create(image))
     assert operation["state"] == "Failed"
     log = api.get(operation["resourceLocation"].removeprefix(str(api.base_url)) + "/logs").text
-    assert "there is no model" in log
+    assert "\n    RuntimeError: there is no model\n" in log
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from shared.images.builder import BuilderSettings, LayeringImageBuilder
 from shared.images.content.fetch import Fetcher
 from shared.images.content.guard import Limits
 from shared.images.content.source_layers import SourceLayers
+from shared.images.drivers.checking import DriverCheck
 from shared.images.layouts.reader import LayoutReader
 from shared.images.packages.dependencies import Dependencies, DependencySettings
 from shared.images.packing.cache import LayerCache
@@ -72,6 +73,7 @@ def make_builder(
         LayerCache(keep, CLOCK),
         Dependencies(dependencies, fetcher, keep, CLOCK),
         SourceLayers(fetcher, keep, Limits()),
+        driver_check=DriverCheck(fetcher, keep, "3.13"),
     )
 
 

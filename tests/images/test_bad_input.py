@@ -121,6 +121,22 @@ def outside() -> bytes:
     return packed.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("driver", "code", "said"),
+    [
+        (b"import pickle\n\ndef run(body:\n    return body\n", "DriverSyntaxError", "(driver.py), line 3: it is no Python"),
+        (b"def init(): pass\ndef predict(body): pass\n", "DriverWithoutRun", "its functions are init, predict"),
+    ],
+)
+async def test_a_driver_that_cannot_serve_fails_the_build_in_its_first_step(builds, driver, code, said):
+    manifest = await builds.manifest(requirements="six==1.17.0\n")
+    builds.sources.put("driver.py", driver)
+    operation = await builds.built(manifest)
+    assert said in await told(builds, operation)
+    assert operation.error.code == code
+    assert builds.sources.served("requirements.txt").asked == 0
+
+
 async def test_an_expired_signature_says_so(builds):
     model = await builds.model("model.pkl", b"", status=403)
     said = await told(builds, await builds.built(await builds.manifest(model)))

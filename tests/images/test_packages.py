@@ -1,7 +1,5 @@
 """Installing packages: what a build may know, take and leave behind. What is hostile comes from an index on loopback."""
 
-import hashlib
-import io
 import json
 import os
 import platform
@@ -9,8 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tarfile
-import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -22,24 +18,11 @@ from shared.domain.errors import BuildFailed, Unavailable
 from shared.images.packages.bounded import Bounds
 from shared.images.packages.distributions import locked
 from shared.images.packages.pip import PackageInstaller
+from tests.images.indexes import PURE, WHEEL, Index
 from tests.images.sources import Sources
 from tests.waiting import eventually
 
 GIB = 1024**3
-PROJECT = "[build-system]\nrequires=[]\nbuild-backend='back'\nbackend-path=['.']\n[project]\nname='{0}'\nversion='1.0'\n"
-WHEEL = """
-import zipfile
-from pathlib import Path
-def build_wheel(folder, *_):
-    name, tag = Path.cwd().parents[2].name, {tag!r}
-    with zipfile.ZipFile(f"{{folder}}/{{name}}-1.0-{{tag}}.whl", "w") as wheel:
-        wheel.writestr(f"{{name}}.py", "")
-        wheel.writestr(f"{{name}}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\\nName: {{name}}\\nVersion: 1.0\\n")
-        wheel.writestr(f"{{name}}-1.0.dist-info/WHEEL", f"Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: {{tag}}\\n")
-        wheel.writestr(f"{{name}}-1.0.dist-info/RECORD", "")
-    return f"{{name}}-1.0-{{tag}}.whl"
-"""
-PURE = WHEEL.format(tag="py3-none-any")
 TELL = """
 import json, os, sys
 from pathlib import Path
@@ -58,46 +41,6 @@ if os.fork() == 0:
         os.close(number)
     time.sleep(600)
 """
-
-
-class Index:
-    """A package index with source packages, each of which is built by the code that a test gives."""
-
-    def __init__(self, sources: Sources) -> None:
-        self.sources = sources
-
-    @property
-    def url(self) -> str:
-        return f"http://{self.sources.origin}/simple"
-
-    def add(self, name: str, backend: str, *, more: str = "") -> None:
-        files = {"pyproject.toml": PROJECT.format(name) + more, "back.py": backend}
-        files["PKG-INFO"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-            for path, text in files.items():
-                info = tarfile.TarInfo(f"{name}-1.0/{path}")
-                info.size = len(text)
-                archive.addfile(info, io.BytesIO(text.encode()))
-        self._list(name, f"{name}-1.0.tar.gz", packed.getvalue())
-
-    def add_wheel(self, name: str) -> str:
-        """Its lines of a lock."""
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w") as wheel:
-            information = f"{name}-1.0.dist-info"
-            wheel.writestr(f"{name}.py", "")
-            wheel.writestr(f"{information}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-            wheel.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-            wheel.writestr(f"{information}/RECORD", "")
-        self._list(name, f"{name}-1.0-py3-none-any.whl", packed.getvalue())
-        return f"{name}==1.0 --hash=sha256:{hashlib.sha256(packed.getvalue()).hexdigest()}\n"
-
-    def _list(self, name: str, file: str, content: bytes) -> None:
-        digest = hashlib.sha256(content).hexdigest()
-        self.sources.put(file, content)
-        link = f'<a href="/{file}#sha256={digest}">{file}</a>'
-        self.sources.put(f"simple/{name}/", link.encode(), headers={"Content-Type": "text/html"})
 
 
 @pytest.fixture

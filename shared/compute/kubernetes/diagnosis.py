@@ -3,7 +3,6 @@
 Sources: the conditions of apps/v1 Deployments; client-facts.md, 19.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from shared.compute.kubernetes.statuses import PodView, condition, counts, is_re
 from shared.compute.kubernetes.troubles import FAILED, WRONG_ARCHITECTURE, LogSource, Trouble, pod_trouble
 from shared.domain.computing import Observed
 from shared.domain.errors import foreign
+from shared.domain.log_lines import message_of
 from shared.domain.operations import ErrorDetail, ErrorResponse
 
 _REFUSAL_GRACE = timedelta(seconds=30)
@@ -47,7 +47,7 @@ class Diagnosis:
 
     def with_log(self, lines: Sequence[str]) -> "Diagnosis":
         """The same with the last lines of that log, or what they give away, in the error."""
-        texts = (text for line in lines for text in _message(line).splitlines() if text.strip())
+        texts = (text for line in lines for text in message_of(line).splitlines() if text.strip())
         said = [foreign(text) for text in texts][-_LOG_LINES:]
         if self.error is None or not said:
             return self
@@ -148,12 +148,3 @@ def _last_ready(pods: Sequence[Object]) -> list[datetime]:
     """
     turns = [(turned(pod, "Initialized", "True"), turned(pod, "Ready", "False")) for pod in pods]
     return [ended for began, ended in turns if began and ended and ended > began + timedelta(seconds=2)]
-
-
-def _message(line: str) -> str:
-    """What a line of the scoring server's log says (client-facts.md, 30); any other line as it stands."""
-    try:
-        said = json.loads(line)
-    except (ValueError, RecursionError):
-        return line
-    return said["message"] if isinstance(said, dict) and isinstance(said.get("message"), str) else line

@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,8 @@ class Bounds:
 
     resolve_seconds: float = 60
     install_seconds: float = 1200
+    nearest_seconds: float = 10
+    """To find a version that has a wheel, for the message that one has none."""
     memory: int = 4 * 1024**3
     file_size: int = 4 * 1024**3
     open_files: int = 4096
@@ -55,14 +57,22 @@ class Ran(NamedTuple):
     said: str
 
 
-def run(command: Sequence[str], told: str, workspace: Path, seconds: float, bounds: Bounds) -> Ran:
-    """One run of a command, within bounds. What it is told on its standard input, it can read once.
+def run(
+    command: Sequence[str],
+    told: str,
+    workspace: Path,
+    seconds: float,
+    bounds: Bounds,
+    *,
+    variables: Mapping[str, str] | None = None,
+) -> Ran:
+    """One run of a command, within bounds, with those variables. What it is told on its standard input, it can read once.
 
     What it writes goes to files that have no names: a build may write more than fits this process.
     """
     limits = [str(limit) for limit in (seconds, bounds.memory, bounds.file_size, bounds.open_files)]
     warded = [sys.executable, "-I", "-S", warden.__file__, *limits, *command]
-    environment = _environment(workspace)
+    environment = _environment(workspace) | dict(variables or {})
     with TemporaryFile() as output, TemporaryFile() as said:
         with subprocess.Popen(  # noqa: S603  # arguments are ours; what is the user's was parsed
             warded, stdin=subprocess.PIPE, stdout=output, stderr=said, env=environment, cwd=workspace, start_new_session=True

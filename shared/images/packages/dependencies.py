@@ -5,7 +5,6 @@ Packages are decided on once for a manifest, and locked with hashes; its rebuild
 
 import asyncio
 import hashlib
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from shared.images.image_config import DEPENDENCIES
 from shared.images.packages.conda import CONDA, CONDA_INSTALLER, CondaInstaller, conda_entries
 from shared.images.packages.distributions import LockedPackage, locked, overlaps, split
 from shared.images.packages.environment import CondaEnvironment, parse_environment
+from shared.images.packages.groups import Group, grouped
 from shared.images.packages.installed import installed_entries
 from shared.images.packages.pip import INSTALLER, PackageInstaller
 from shared.images.packages.requirements import joined, parse_requirements, with_spark
@@ -57,15 +57,8 @@ class DependencySettings:
     conda_channels: tuple[str, ...] = ("conda-forge",)
 
 
-@dataclass(frozen=True)
-class _Group:
-    """Packages that share a layer."""
-
-    packages: tuple[LockedPackage, ...]
-
-    @property
-    def title(self) -> str:
-        return ", ".join(map(str, self.packages))
+type _Owned = Mapping[str, tuple[Path, tuple[Path, ...]]]
+"""Where each package is installed, and its files."""
 
 
 class _Resolution(Wire):
@@ -180,6 +173,7 @@ class Dependencies:
         if before and not source.no_cache and now - before.at < _LOCK_LASTS:
             log.line(f"{len(lines)} requirements, as they were resolved at {before.at:%H:%M}")
             return before.lock
+        log.line(f"resolving {len(lines)} requirements")
         try:
             lock = await asyncio.to_thread(self._pip.lock, lines)
         except Unavailable as away:
@@ -231,12 +225,12 @@ class Dependencies:
         key = self._key(assembly, "packages", str(most), *(package.text for package in packages))
         made = await assembly.found(key)
         if made is None:
-            groups = _grouped(packages, most)
+            groups = grouped(packages, most)
             made = await assembly.known_as(key, await self._made_of(groups, assembly))
         assembly.log.line(f"packages: {len(made.layers)} layers, {summary(made.layers)}")
         return made
 
-    async def _made_of(self, groups: Sequence[_Group], assembly: Assembly) -> Made:
+    async def _made_of(self, groups: Sequence[Group], assembly: Assembly) -> Made:
         keys = [self._key(assembly, "package", *(package.text for package in group.packages)) for group in groups]
         found = await asyncio.gather(*(assembly.found(key, group.title) for key, group in zip(keys, groups, strict=True)))
         missing = [(key, group) for key, group, made in zip(keys, groups, found, strict=True) if made is None]
@@ -244,13 +238,14 @@ class Dependencies:
         layers = [layer for key, made in zip(keys, found, strict=True) for layer in (made or new[key]).layers]
         return Made(tuple(layers))
 
-    async def _installed(self, missing: Sequence[tuple[str, _Group]], assembly: Assembly) -> Mapping[str, Made]:
+    async def _installed(self, missing: Sequence[tuple[str, Group]], assembly: Assembly) -> Mapping[str, Made]:
         """The groups' layers, of one installation."""
         with self._tree() as tree:
             packages = [package for _, group in missing for package in group.packages]
-            owned = await asyncio.to_thread(self._install, packages, tree)
+            assembly.log.line(f"installing {len(packages)} packages that no layer is there of")
+            owned = await asyncio.to_thread(self._install, packages, tree, assembly.log)
 
-            def entries(group: _Group) -> Callable[[], Iterator[Entry]]:
+            def entries(group: Group) -> Callable[[], Iterator[Entry]]:
                 owns = [owned[package.name] for package in group.packages]
                 return lambda: _sorted(
                     entry for tree, files in owns for entry in installed_entries(tree, DEPENDENCIES, files)
@@ -259,9 +254,9 @@ class Dependencies:
             made = await all_of(assembly.made(key, group.title, entries(group)) for key, group in missing)
         return {key: one for (key, _), one in zip(missing, made, strict=True)}
 
-    def _install(self, packages: Sequence[LockedPackage], tree: Path) -> Mapping[str, tuple[Path, tuple[Path, ...]]]:
+    def _install(self, packages: Sequence[LockedPackage], tree: Path, log: BuildLog) -> _Owned:
         """The packages below `tree`: where each is, and its files. Those that claim the same file are installed apart."""
-        self._pip.install("".join(package.text for package in packages), tree / "all")
+        self._pip.install("".join(package.text for package in packages), tree / "all", log.line)
         owned = {name: (tree / "all", files) for name, files in split(tree / "all").items()}
         sharing = {
             name for names in overlaps({name: files for name, (_, files) in owned.items()}).values() for name in names
@@ -281,16 +276,6 @@ class Dependencies:
         self._settings.scratch.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=self._settings.scratch, prefix="install-") as folder:
             yield Path(folder)
-
-
-def _grouped(packages: Sequence[LockedPackage], most: int) -> list[_Group]:
-    """One package each, as long as there are few enough; else those together whose names say so, whatever else there is."""
-    if len(packages) <= most:
-        return [_Group((package,)) for package in packages]
-    groups: defaultdict[int, list[LockedPackage]] = defaultdict(list)
-    for package in packages:
-        groups[int(hashlib.sha256(package.name.encode()).hexdigest(), 16) % most].append(package)
-    return [_Group(tuple(group)) for _, group in sorted(groups.items())]
 
 
 def _sorted(entries: Iterator[Entry]) -> Iterator[Entry]:

@@ -1,13 +1,13 @@
 """Resolving and installing packages for the platform an image is for, which need not be this machine's. By uv.
 
-Source packages are built here when all they hold is Python. Building runs their code: in processes that are bounded in time,
-memory and files, that are told nothing of this app's identity, storage and package indexes, that never meet the downloads
-of other builds, and that all end with the run.
+Source packages are built here when all they hold is Python, so without a compiler. Building runs their code: in processes
+that are bounded in time, memory and files, that are told nothing of this app's identity, storage and package indexes, that
+never meet the downloads of other builds, and that all end with the run.
 """
 
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +17,7 @@ from uv import find_uv_bin
 
 from shared.domain.errors import BuildFailed, ServiceError, Unavailable, foreign
 from shared.images.packages.bounded import AT_WORK, TIME_IS_UP, Bounds, Ran, run
+from shared.images.packages.compiling import wanted_a_compiler, without_compilers
 from shared.images.packages.distributions import LockedPackage, locked, pure_distributions, with_given_hashes
 from shared.images.packages.requirements import Unsatisfiable, configuration
 
@@ -31,8 +32,8 @@ INSTALLER = f"uv-{version('uv')}"
 _IMPURE = "and its source holds more than Python"
 _SOURCE_FOLDER = re.compile(rf"{AT_WORK}\S*/([^/\s]+)/([^/\s]+)/[^/\s]+/src\b")
 _BUILD_FAILED = re.compile(r"[Ff]ailed to (?:build|download and build) `([^`]+)`")
+_EXACT = re.compile(r"([A-Za-z0-9][\w.-]*)==([\w.+!-]+)")
 _OF_A_BUILD = re.compile(r"\[std(?:out|err)\]")
-_COMPILING = re.compile(r"(?i)\b(?:gcc|cc|clang|cmake|ninja|meson|cargo|rustc|gfortran|cython)\b|Python\.h|' extension")
 _MEANINGS: Mapping[str, tuple[type[ServiceError], str, str]] = {
     "authentication credentials": (BuildFailed, "IndexDenied", "The package index refuses the app's credentials"),
     "[Hh]ash mismatch": (BuildFailed, "HashMismatch", "The package index has other files than were locked"),
@@ -67,8 +68,8 @@ class PackageInstaller:
         ran = self._uv(command, listed, self.bounds.resolve_seconds, builds=self.source_packages)
         return with_given_hashes(self._checked(ran, self.bounds.resolve_seconds), requirements)
 
-    def install(self, lock: str, into: Path) -> None:
-        """What a lock or a part of one names, installed below `into`.
+    def install(self, lock: str, into: Path, told: Callable[[str], object] = lambda _: None) -> None:
+        """What a lock or a part of one names, installed below `into`; `told` is what is built, before it is.
 
         Raises BuildFailed naming what has no wheel for the platform and cannot be built, or must not be. What is built is
         installed first: none of its code runs any more when the others come. While the index is away, what was downloaded
@@ -76,11 +77,12 @@ class PackageInstaller:
         """
         packages, seconds, into = locked(lock), self.bounds.install_seconds, into.absolute()
         ran = self._install(packages, into)
-        if ran.code not in (0, TIME_IS_UP) and self._failure(ran).retryable:
+        if ran.code not in (0, TIME_IS_UP) and _meaning(ran)[0].retryable:
             downloaded = self._install(packages, into, "--offline")
             ran = downloaded if downloaded.code == 0 else ran
         built = self._without_wheel(packages) if ran.code != 0 and self.source_packages else []
         if built:
+            told(f"no wheel for {self.platform}, so built from their sources: {', '.join(map(str, built))}")
             self._checked(self._install(built, into, builds=True), seconds)
             pure = pure_distributions(into)
             if impure := [str(package) for package in built if package.name not in pure]:
@@ -108,10 +110,12 @@ class PackageInstaller:
             workspace = Path(folder).resolve()
             (workspace / "listed.txt").write_text(listed)
             downloads = workspace / "downloads" if builds else self.downloads.absolute()
-            command = [find_uv_bin(), *arguments, "--cache-dir", str(downloads), *([] if builds else ["--no-build"])]
+            how, variables = without_compilers(workspace) if builds else (["--no-build"], {})
+            command = [find_uv_bin(), *arguments, "--cache-dir", str(downloads), *how]
             target = ["--python-version", self.python, "--python-platform", PLATFORMS[self.platform]]
             common = ["--python", sys.executable, "--no-progress", "--color", "never", "--config-file", "/dev/stdin"]
-            return run([*command, *target, *common], configuration(self.indexes), workspace, seconds, self.bounds)
+            told = configuration(self.indexes)
+            return run([*command, *target, *common], told, workspace, seconds, self.bounds, variables=variables)
 
     def _checked(self, ran: Ran, seconds: float) -> str:
         if ran.code == TIME_IS_UP:
@@ -131,8 +135,7 @@ class PackageInstaller:
         return BuildFailed(message, code="PackagesTimedOut")
 
     def _failure(self, ran: Ran) -> ServiceError:
-        its_own = _OF_A_BUILD.split(ran.said, maxsplit=1)[0]
-        kind, code, message = next(meaning for sign, meaning in _MEANINGS.items() if re.search(sign, its_own))
+        its_own, (kind, code, message) = _its_own(ran), _meaning(ran)
         built, why = _BUILD_FAILED.search(its_own), Unsatisfiable.read(its_own)
         if code == "PackagesFailed" and built:
             return self._build_failed(built[1], ran.said)
@@ -144,7 +147,7 @@ class PackageInstaller:
         return kind(f"{message} ({ran.code}): {foreign(' '.join(its_own.split()), 1000)}", code=code)
 
     def _build_failed(self, package: str, said: str) -> BuildFailed:
-        if _COMPILING.search(said):
+        if wanted_a_compiler(said):
             return self._no_wheel(package, _IMPURE)
         wrote = said.partition("hint:")[0].rstrip().rpartition("\n")[2].strip()
         why = f"and building it from its source failed: {foreign(wrote)}{self.bounds.met(said)}"
@@ -153,4 +156,27 @@ class PackageInstaller:
     def _no_wheel(self, package: str, reason: str, code: str = "NoWheel") -> BuildFailed:
         which = f"{package} has no wheel for {self.platform} with Python {self.python}"
         sentence = ", ".join(filter(None, [which, reason]))
-        return BuildFailed(f"{sentence}. Name a version that has a wheel for it, or another package.", code=code)
+        return BuildFailed(f"{sentence}. {self._instead(package)}", code=code)
+
+    def _instead(self, package: str) -> str:
+        """What to name in its place: the next version that has a wheel, or else the last one before it."""
+        exact, unknown = _EXACT.fullmatch(package), "Name a version that has a wheel for it, or another package."
+        if exact is None:
+            return unknown
+        for asked, which in ((f"{exact[1]}>{exact[2]}", "lowest"), (f"{exact[1]}<{exact[2]}", "highest")):
+            command = ["pip", "compile", "listed.txt", "--no-deps", "--no-header", "--no-annotate", "--resolution", which]
+            ran = self._uv(command, asked, self.bounds.nearest_seconds, builds=False)
+            if found := locked(ran.output):
+                return f"The nearest version that has one is {found[0].version}: name that, or another package."
+            if "No solution found" not in ran.said:
+                return unknown
+        return "No version of it in the package index has one: name another package."
+
+
+def _its_own(ran: Ran) -> str:
+    """What the installer said itself, without what the code of packages wrote."""
+    return _OF_A_BUILD.split(ran.said, maxsplit=1)[0]
+
+
+def _meaning(ran: Ran) -> tuple[type[ServiceError], str, str]:
+    return next(meaning for sign, meaning in _MEANINGS.items() if re.search(sign, _its_own(ran)))

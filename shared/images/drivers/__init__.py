@@ -1,0 +1,1 @@
+"""The driver, as far as it can be known before it runs."""
