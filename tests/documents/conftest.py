@@ -18,7 +18,7 @@ INSTALLED = (".venv", "local/azurite/node_modules")
 
 def fresh_copy(folder: Path) -> Path:
     """The repository's files without what Git ignores, and what is installed beside them."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    command = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     for name in listed.split("\0"):
         if (REPOSITORY / name).is_file() and name:

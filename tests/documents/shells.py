@@ -21,7 +21,7 @@ class Said:
 
 
 def paste(
-    texts: Sequence[str], folder: Path, results: Path, *, shell: str = "bash", path: str = "", seconds: float = 80
+    texts: Sequence[str], folder: Path, results: Path, *, shell: str = "bash", path: str = "", seconds: float
 ) -> list[Said]:
     """Run them in that folder; what each said. Raises subprocess.TimeoutExpired when they do not end in time."""
     results.mkdir()

@@ -34,7 +34,7 @@ def test_a_block_can_be_pasted_into_zsh_which_takes_a_comment_for_words():
 def test_the_blocks_of_a_document_run_in_their_order_and_print_what_it_shows(document: Path, up: Path, tmp_path: Path):
     blocks = to_run(document)
     path = python_36() if any("python3.6" in block.text for block in blocks) else ""
-    said = paste([block.text for block in blocks], up, tmp_path / "said", path=path)
+    said = paste([block.text for block in blocks], up, tmp_path / "said", path=path, seconds=240)
     for block, of_it in zip(blocks, said, strict=True):
         assert (of_it.status, of_it.error) == (0, ""), (block.place, said)
         assert not block.shown or as_shown(block, of_it), (block.place, of_it.out)
@@ -121,7 +121,6 @@ def test_an_operation_that_fails_ends_the_wait_and_says_why(shell: str, up: Path
     assert (made.status, made.error) == (0, "")
     assert (built.status, built.out) == (1, "")
     assert "slipway-sckit-lern" in built.error
-    assert '"code"' in built.error
 
 
 def test_the_readmes_driver_is_one_that_the_scoring_server_runs(tmp_path: Path):
