@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -28,6 +30,21 @@ def test_every_block_is_run_or_says_why_not():
 def test_a_block_can_be_pasted_into_zsh_which_takes_a_comment_for_words():
     words = [block.place for block in every_block() if block.language == "bash" and re.search(r"(^|\s)#\s", block.text)]
     assert words == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_links_lead_to_files_and_headings_that_there_are(document: Path):
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", document.read_text()):
+        name, _, anchor = target.partition("#")
+        page = document.parent / name if name else document
+        assert page.exists(), target
+        assert not anchor or anchor in anchors(page), target
+
+
+def anchors(page: Path) -> set[str]:
+    """The addresses of a page's headings, as Git hosts make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("document", RUN, ids=lambda document: document.name)
@@ -121,6 +138,25 @@ def test_an_operation_that_fails_ends_the_wait_and_says_why(shell: str, up: Path
     assert (made.status, made.error) == (0, "")
     assert (built.status, built.out) == (1, "")
     assert "slipway-sckit-lern" in built.error
+
+
+@pytest.mark.parametrize("shell", shells())
+def test_a_wait_for_what_does_not_end_ends_after_ten_minutes(shell: str, up: Path, tmp_path: Path):
+    class Running(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"state": "Running", "steps": [{"state": "Succeeded"}]}')
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Running)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    clock = "sleep() { SECONDS=$((SECONDS + 200 * $1)); }"
+    wait = f"echo http://127.0.0.1:{server.server_port}/operations/1 | finished"
+    *_, waited = paste([functions(), clock, wait], up, tmp_path / "said", shell=shell, seconds=20)
+    server.shutdown()
+    server.server_close()
+    assert (waited.status, waited.out) == (1, "")
+    assert "still Running after 10 minutes" in waited.error
 
 
 def test_the_readmes_driver_is_one_that_the_scoring_server_runs(tmp_path: Path):
