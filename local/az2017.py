@@ -35,6 +35,7 @@ def sign_in(folder: Path, described: Any) -> None:
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
+        (folder / name).touch(mode=0o600)
         (folder / name).write_text(json.dumps(content))
 
 
@@ -63,7 +64,6 @@ def main() -> Any:
     if not (HOME / "local.json").exists():
         print(f"there is no {HOME / 'local.json'}: start the stack with `make up`", file=sys.stderr)
         return 1
-    os.umask(0o077)
     described = json.loads((HOME / "local.json").read_text())
     folder = HOME / "az2017" / ".azure"
     os.environ.update(HOME=str(folder.parent), AZURE_CONFIG_DIR=str(folder))

@@ -56,11 +56,11 @@ def up(tmp_path_factory: pytest.TempPathFactory, layer_cache: Path) -> Iterator[
         yield folder
     finally:
         os.killpg(process.pid, signal.SIGINT)
-        process.wait(timeout=30)
+        process.wait(timeout=60)
 
 
 def _wait_for(description: Path, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 180
     while not description.exists():
         assert process.poll() is None, (description.parents[1] / "up.log").read_text()
         assert time.monotonic() < deadline, (description.parents[1] / "up.log").read_text()

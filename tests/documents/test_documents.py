@@ -1,5 +1,6 @@
 """What the README and the pages of docs/ tell people to type: it is run as it stands, and does what they say."""
 
+import json
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from local.az2017 import sign_in
 from local.azurite.server import free_ports
 from tests.documents.blocks import DOCUMENTS, REPOSITORY, Block, every_block, to_run
 from tests.documents.shells import SHELLS, Said, installed, paste
@@ -85,7 +87,7 @@ def functions() -> str:
 @pytest.mark.parametrize("shell", shells())
 def test_without_a_stack_the_readme_ends_soon_and_says_what_is_missing(shell: str, stopped: Path, tmp_path: Path):
     blocks = [block.text for block in to_run(README)]
-    said = paste(blocks, stopped, tmp_path / "said", shell=shell, seconds=40)
+    said = paste(blocks, stopped, tmp_path / "said", shell=shell, seconds=90)
     everything = "".join(one.out + one.error for one in said)
     assert "Traceback" not in everything
     assert ".slipway/local.json" in said[blocks.index(functions())].error
@@ -101,10 +103,16 @@ def test_a_stack_that_has_stopped_is_told_by_curl(shell: str, up: Path, tmp_path
         "start POST images '{}' | finished",
         'echo "$BASE/operations/1" | finished',
     ]
-    for one in paste(lines, up, tmp_path / "said", shell=shell, seconds=20)[1:]:
+    for one in paste(lines, up, tmp_path / "said", shell=shell, seconds=60)[1:]:
         assert one.status == 1
         assert "Failed to connect" in one.error or "Couldn't connect" in one.error
         assert "Traceback" not in one.error
+
+
+def test_a_proxy_of_the_environment_does_not_stand_between(up: Path, tmp_path: Path):
+    broken = "export http_proxy=http://127.0.0.1:9 HTTP_PROXY=http://127.0.0.1:9 NO_PROXY=example.com"
+    lines = [broken, functions(), "echo 1 > proxied.txt; upload proxied.txt", "call GET models | field value"]
+    assert [one.status for one in paste(lines, up, tmp_path / "said", seconds=60)] == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("shell", shells())
@@ -114,7 +122,7 @@ def test_a_refusal_is_shown_in_the_apis_own_words(shell: str, up: Path, tmp_path
         'echo "$BASE/operations/00000000-0000-0000-0000-000000000000" | finished',
         "call GET models | field value.0.nam",
     ]
-    _, model, image, operation, last = paste(lines, up, tmp_path / "said", shell=shell, seconds=20)
+    _, model, image, operation, last = paste(lines, up, tmp_path / "said", shell=shell, seconds=60)
     for one in (model, image):
         assert (one.status, one.out) == (1, "")
         assert "the nearest known one is name" in one.error
@@ -134,7 +142,7 @@ def test_an_operation_that_fails_ends_the_wait_and_says_why(shell: str, up: Path
     MANIFEST=$(call POST manifests {body} | field id)"""
     build = """start POST images '{"name": "misspelt", "imageType": "Docker", "manifestId": "'"$MANIFEST"'",
     "computeResourceId": "'"$COMPUTE"'"}' | finished"""
-    _, made, built = paste([functions(), manifest, build], up, tmp_path / "said", shell=shell, seconds=40)
+    _, made, built = paste([functions(), manifest, build], up, tmp_path / "said", shell=shell, seconds=120)
     assert (made.status, made.error) == (0, "")
     assert (built.status, built.out) == (1, "")
     assert "slipway-sckit-lern" in built.error
@@ -152,7 +160,7 @@ def test_a_wait_for_what_does_not_end_ends_after_ten_minutes(shell: str, up: Pat
     threading.Thread(target=server.serve_forever, daemon=True).start()
     clock = "sleep() { SECONDS=$((SECONDS + 200 * $1)); }"
     wait = f"echo http://127.0.0.1:{server.server_port}/operations/1 | finished"
-    *_, waited = paste([functions(), clock, wait], up, tmp_path / "said", shell=shell, seconds=20)
+    *_, waited = paste([functions(), clock, wait], up, tmp_path / "said", shell=shell, seconds=60)
     server.shutdown()
     server.server_close()
     assert (waited.status, waited.out) == (1, "")
@@ -178,3 +186,24 @@ def test_the_readmes_driver_is_one_that_the_scoring_server_runs(tmp_path: Path):
         assert client.post("/score", json={"rows": [[1, 2], [3, 4]]}).json() == [3, 7]
     server.terminate()
     assert server.wait(timeout=20) == 0
+
+
+def test_the_client_of_2017_is_told_what_azure_would_tell_it_and_nobody_else_is(tmp_path: Path):
+    cluster = "/subscriptions/s/resourcegroups/g/providers/Microsoft.MachineLearningCompute/operationalizationClusters/local"
+    sign_in(tmp_path / ".azure", {"baseUrl": "http://here/accounts/a", "token": "t", "computeResourceId": cluster})
+    written = {file.name: json.loads(file.read_text()) for file in (tmp_path / ".azure").iterdir()}
+    assert {file.stat().st_mode & 0o077 for file in (tmp_path / ".azure").iterdir()} == {0}
+    account, compute = (
+        f"vienna{name}.json" for name in ("ModelManagementAccountProfile", "OperationalizationComputeResource")
+    )
+    assert written[account]["model_management_swagger_location"] == "http://here/accounts/a/swagger.json"
+    assert (written[compute]["resource_group"], written[compute]["name"]) == ("g", "local")
+    assert written["accessTokens.json"][0]["accessToken"] == "t"
+    assert written["azureProfile.json"]["subscriptions"][0]["id"] == "s"
+
+
+def test_the_client_of_2017_says_that_there_is_no_stack(tmp_path: Path):
+    command = [sys.executable, str(REPOSITORY / "local" / "az2017.py"), "ml", "model", "list"]
+    environment = {**os.environ, "SLIPWAY_HOME": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, f"there is no {tmp_path}/local.json: start the stack with `make up`\n")
