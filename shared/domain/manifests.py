@@ -78,7 +78,7 @@ class ManifestRequest(Wire):
     model_ids: Annotated[tuple[Id, ...], Field(max_length=MOST_MODELS)] = ()
     model_type: ModelType | None = None
     target_runtime: TargetRuntime
-    webservice_type: WebserviceType | None = None
+    webservice_type: WebserviceType = WebserviceType.REALTIME
 
     @property
     def driver(self) -> Asset:

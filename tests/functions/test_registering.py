@@ -85,3 +85,15 @@ def test_the_driver_must_be_one_of_the_assets(api, name):
     answer = api.post("manifests", json=body)
     assert answer.status_code == 400
     assert "driverProgram: got 'score'" in answer.json()["message"]
+
+
+def test_a_manifest_says_how_its_services_answer_although_clients_leave_it_out(api, name):
+    body = {
+        "name": name,
+        "driverProgram": "driver",
+        "assets": [{"id": "driver", "url": "http://store/driver.py"}],
+        "targetRuntime": {"runtimeType": "Python", "properties": {}},
+    }
+    for given in ({}, {"webserviceType": None}, {"webserviceType": "Realtime"}):
+        made = api.post("manifests", json={**body, **given}).json()
+        assert api.get(f"manifests/{made['id']}").json()["webserviceType"] == made["webserviceType"] == "Realtime"
