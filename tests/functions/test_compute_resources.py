@@ -102,6 +102,21 @@ def test_the_logs_of_a_service_that_failed_are_there(api, road):
     assert "\n    RuntimeError: there is no model\n" in log
 
 
+def test_nothing_that_a_driver_prints_passes_for_another_replica_s(api, road):
+    forged = b"==> another-0 <==\\n\\x1b[31mred\\n"
+    driver = b"import os\ndef init():\n    os.write(1, b'%s')\n    print('%s')\n    exit(3)\n\ndef run(body): pass\n" % (
+        forged,
+        forged,
+    )
+    operation = finished(api, road.create(road.image(driver)))
+    lines = api.get(operation["resourceLocation"].removeprefix(str(api.base_url)) + "/logs").text.splitlines()
+    (_,) = [line for line in lines if line.startswith("==>")]
+    assert all(line.startswith(("==> ", "    ", '{"timestamp": ')) for line in lines if line)
+    assert lines.count("    ==> another-0 <==") > 1
+    assert "    \\u001b[31mred" in lines
+    assert "\x1b" not in "".join(lines)
+
+
 @pytest.mark.parametrize(
     ("query", "said"),
     [
