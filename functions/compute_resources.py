@@ -3,8 +3,9 @@
 import azure.functions as func
 
 from functions.answers import PaginatedComputeResourceList
-from functions.endpoint import Call, Reply, endpoint
+from functions.endpoint import Call, endpoint
 from functions.listing import listed
+from functions.replies import Reply
 from shared.domain.compute_resources import (
     ComputeResourceName,
     ComputeResourceRecord,

@@ -3,8 +3,9 @@
 import azure.functions as func
 
 from functions.answers import DeploymentList
-from functions.endpoint import Call, Reply, endpoint
+from functions.endpoint import Call, endpoint
 from functions.listing import filters_of
+from functions.replies import Reply
 from shared.domain.deployments import Deployment
 from shared.domain.filters import DeploymentFilters
 

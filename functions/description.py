@@ -4,8 +4,9 @@ import json
 
 import azure.functions as func
 
-from functions.endpoint import ROUTES, Call, Reply, endpoint
+from functions.endpoint import ROUTES, Call, endpoint
 from functions.openapi import described
+from functions.replies import Reply
 
 blueprint = func.Blueprint()
 

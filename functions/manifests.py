@@ -3,8 +3,9 @@
 import azure.functions as func
 
 from functions.answers import PaginatedManifestList
-from functions.endpoint import Call, Reply, endpoint
+from functions.endpoint import Call, endpoint
 from functions.listing import listed
+from functions.replies import Reply
 from shared.domain.filters import ManifestFilters
 from shared.domain.manifests import Manifest, ManifestRequest
 from shared.identity.roles import Role

@@ -3,8 +3,9 @@
 import azure.functions as func
 
 from functions.answers import PaginatedModelList
-from functions.endpoint import Call, Reply, endpoint
+from functions.endpoint import Call, endpoint
 from functions.listing import listed
+from functions.replies import Reply
 from shared.domain.filters import ModelFilters
 from shared.domain.models import Model, ModelRequest
 from shared.identity.roles import Role

@@ -5,8 +5,9 @@ import math
 import azure.functions as func
 
 from functions.answers import PaginatedOperationList, operation_status
-from functions.endpoint import Call, Reply, endpoint
+from functions.endpoint import Call, endpoint
 from functions.listing import listed
+from functions.replies import Reply
 from shared.domain.filters import OperationFilters
 from shared.domain.operations import AsyncOperationStatus, Operation
 from shared.identity.roles import Role

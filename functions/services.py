@@ -3,8 +3,9 @@
 import azure.functions as func
 
 from functions.answers import PaginatedServiceList
-from functions.endpoint import Call, Reply, endpoint
+from functions.endpoint import Call, endpoint
 from functions.listing import listed
+from functions.replies import Reply
 from shared.domain.filters import ServiceFilters
 from shared.domain.operations import Operation
 from shared.domain.services import (

@@ -5,14 +5,16 @@ Foreign text goes through `foreign` before it is stored, shown or logged.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import ClassVar
 
 _URL_QUERY = re.compile(r"(\b\w+://[^\s?#'\"<>]*)[?#][^\s'\"<>]*")
 _URL_USER = re.compile(r"(\b\w+://)[^\s/@'\"<>]+@")
 _BEARER = re.compile(r"(?i)(bearer\s+)[\w.~+/=-]+")
 FOREIGN_LENGTH = 256
+_MOST_CAUSES = 8
 _LONGEST_PAUSE = 24 * 60 * 60.0
 """Seconds. Whoever asks for more patience than that says: not today."""
 
@@ -21,6 +23,23 @@ def foreign(text: object, length: int = FOREIGN_LENGTH) -> str:
     """Text that came from outside, safe to store, show or log: URLs lose user and query, tokens go, long text is cut."""
     clean = _BEARER.sub(r"\1…", _URL_USER.sub(r"\1", _URL_QUERY.sub(r"\1", str(text))))
     return clean if len(clean) <= length else clean[: length - 1] + "…"
+
+
+def with_causes(error: "ServiceError") -> str:
+    """An error for the log, on one line: its status, code and message, and all that it was raised from."""
+    causes = "".join(f"; caused by {type(cause).__name__}: {_line(cause)}" for cause in islice(_causes(error), _MOST_CAUSES))
+    return f"{error.status_code} {error.code}: {_line(error.message)}{causes}"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        yield cause
+        yield from _causes(cause)
+
+
+def _line(text: object) -> str:
+    return " ".join(foreign(text).split())
 
 
 @dataclass(frozen=True)
