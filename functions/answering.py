@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 import azure.functions as func
 
 from functions.replies import Reply, common_headers, refusal, response
-from shared.domain.errors import ServiceError, foreign, with_causes
+from shared.domain.errors import ServiceError, foreign, out_of_room, with_causes
 
 _logger = logging.getLogger(__name__)
 _LONGEST_TRACE = 16 * 1024
+_BROKE = "The request could not be completed; the log knows more by its x-ms-request-id."
 
 
 async def answered(request: func.HttpRequest, what: str, act: Callable[[], Awaitable[Reply]]) -> func.HttpResponse:
@@ -24,9 +25,7 @@ async def answered(request: func.HttpRequest, what: str, act: Callable[[], Await
         reply = refusal(error, request)
     except Exception as bug:  # noqa: BLE001  # the log gets the trace, cleaned, and the caller an answer
         _log_bug(what, headers["x-ms-request-id"], bug)
-        reply = refusal(
-            ServiceError("The request could not be completed; the log knows more by its x-ms-request-id."), request
-        )
+        reply = refusal(out_of_room(bug) or ServiceError(_BROKE), request)
     return response(request, reply, headers)
 
 

@@ -4,6 +4,7 @@ A class exists only where a caller decides differently. `code` is contract, the 
 Foreign text goes through `foreign` before it is stored, shown or logged.
 """
 
+import errno
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ _URL_USER = re.compile(r"(\b\w+://)[^\s/@'\"<>]+@")
 _BEARER = re.compile(r"(?i)(bearer\s+)[\w.~+/=-]+")
 FOREIGN_LENGTH = 256
 _MOST_CAUSES = 8
+_OUT_OF_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_SAYS_OUT_OF_ROOM = re.compile("No space left on device|Disk quota exceeded")
 _LONGEST_PAUSE = 24 * 60 * 60.0
 """Seconds. Whoever asks for more patience than that says: not today."""
 
@@ -172,3 +175,30 @@ class DeployFailed(ServiceError):
 
     status = 400
     default_code = "ServiceDeploymentFailed"
+
+
+class InsufficientStorage(ServiceError):
+    """A disk of this app's is full, or its quota is met; the same request can succeed when there is room."""
+
+    status = 507
+    default_code = "InsufficientStorage"
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("There is no room left on the disk of the machine that does this; it is tried again.")
+
+
+def out_of_room(error: BaseException) -> InsufficientStorage | None:
+    """What it is when it comes of a full disk, whatever it was taken for on its way; else None."""
+    link: BaseException | None = error
+    seen = 0
+    while link is not None and seen < _MOST_CAUSES:
+        if isinstance(link, OSError) and link.errno in _OUT_OF_ROOM:
+            return InsufficientStorage()
+        link, seen = link.__cause__ or link.__context__, seen + 1
+    return None
+
+
+def says_out_of_room(text: str) -> bool:
+    """Whether a program of ours that failed said that a disk is full."""
+    return _SAYS_OUT_OF_ROOM.search(text) is not None

@@ -82,7 +82,8 @@ class Services:
         except Taken as taken:
             if taken.key != _name_claim(request.name):
                 raise
-            raise _name_taken(request.name) from taken
+            await self._refuse_taken_name(account, request.name)
+            raise _name_taken(request.name, "a service of this account has") from taken
         except PreconditionFailed as gone:
             await self._computes.find(account, on, field="computeResource.id")
             raise _image_gone(request.image_id) from gone
@@ -228,8 +229,12 @@ class Services:
         return tuple(stored.document for stored in read if stored)
 
     async def _refuse_taken_name(self, account: Account, name: str) -> None:
-        if await self._store.held(account, _name_claim(name)):
-            raise _name_taken(name)
+        """Raises Conflict saying which service has the name, how it fares, and what may be done."""
+        holder = await self.id_of(account, name)
+        stored = await self._store.get(account, Service, holder) if holder else None
+        if stored is not None:
+            there = f"service {stored.document.id} has: it is {stored.document.state}, and PUT changes it, DELETE ends it"
+            raise _name_taken(name, there)
 
     def _new_ids(self, count: int) -> list[str]:
         now = self._clock.now()
@@ -323,10 +328,8 @@ def deleting_claim(service_id: str) -> str:
     return f"deleting-service:{service_id}"
 
 
-def _name_taken(name: str) -> Conflict:
-    return Conflict(
-        f"name: got '{name}', which a service of this account has; accepts a name that is free.", code="NameTaken"
-    )
+def _name_taken(name: str, there: str) -> Conflict:
+    return Conflict(f"name: got '{name}', which {there}; accepts a name that is free.", code="NameTaken")
 
 
 def _image_gone(image_id: str) -> InvalidRequest:

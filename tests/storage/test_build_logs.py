@@ -1,6 +1,7 @@
 """The promises of the port BuildLogs, kept by the twin and by append blobs alike; and what only blobs can show."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -162,7 +163,7 @@ async def test_of_a_very_long_log_the_last_whole_lines_are_read(blobs, azurite):
     async with BlobServiceClient.from_connection_string(azurite.connection_string) as service:
         blob = service.get_blob_client("build-logs", log_name(ACCOUNT, image_id))
         for _ in range(3):
-            await blob.append_block(line * 3072)
+            await blob.append_block(io.BytesIO(line * 3072))
     text = await blobs.read(ACCOUNT, image_id)
     assert 8 * 2**20 - len(line) <= len(text) <= 8 * 2**20
     assert set(text.splitlines()) == {"x" * 1023}

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 from uv import find_uv_bin
 
-from shared.domain.errors import BuildFailed, ServiceError, Unavailable, foreign
+from shared.domain.errors import BuildFailed, InsufficientStorage, ServiceError, Unavailable, foreign, says_out_of_room
 from shared.images.packages.bounded import AT_WORK, TIME_IS_UP, Bounds, Ran, run
 from shared.images.packages.distributions import LockedPackage, locked, pure_distributions, with_given_hashes
 from shared.images.packages.requirements import Unsatisfiable, configuration
@@ -131,6 +131,8 @@ class PackageInstaller:
         return BuildFailed(message, code="PackagesTimedOut")
 
     def _failure(self, ran: Ran) -> ServiceError:
+        if says_out_of_room(ran.said):
+            return InsufficientStorage()
         its_own = _OF_A_BUILD.split(ran.said, maxsplit=1)[0]
         kind, code, message = next(meaning for sign, meaning in _MEANINGS.items() if re.search(sign, its_own))
         built, why = _BUILD_FAILED.search(its_own), Unsatisfiable.read(its_own)
