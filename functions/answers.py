@@ -71,6 +71,7 @@ def operation_status(operation: Operation, account_url: str) -> AsyncOperationSt
         id=operation.id,
         operation_type=operation.operation_type,
         state=operation.state,
+        status=operation.state.status,
         created_time=operation.created_time,
         end_time=operation.end_time,
         resource_location=f"{account_url}/{_resource_path(operation)}",

@@ -19,7 +19,7 @@ async def list_deployments(call: Call) -> Reply:
     return Reply(200, DeploymentList(tuple(deployments)))
 
 
-@endpoint(blueprint, "GET", "deployments/{id}", answers={200: Deployment})
+@endpoint(blueprint, "GET", "deployments/{id}", answers={200: Deployment}, conditional=True)
 async def get_deployment(call: Call) -> Reply:
     """One deployment."""
-    return Reply(200, await call.slipway.deployments.get(call.account, call.id))
+    return call.shown(await call.slipway.deployments.get(call.account, call.id))

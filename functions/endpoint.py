@@ -10,6 +10,8 @@ import azure.functions as func
 from pydantic import BaseModel
 
 from functions.answering import answered
+from functions.conditional import read_if
+from functions.query import refuse_doubled
 from functions.repeating import repeatable
 from functions.replies import API_VERSIONS, Reply, account_url
 from shared.bootstrap import Slipway, slipway
@@ -22,11 +24,11 @@ from shared.domain.tracing import valid_trace_parent
 from shared.domain.wire import Wire, parse
 from shared.identity.roles import Role, require
 from shared.resources.repeatability import Once, Repeatable
-from shared.resources.tags import ExpectedTags
+from shared.resources.tags import IF_MATCH, IF_NONE_MATCH, Preconditions
 
 ACCOUNT_ROUTE = "subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/accounts/{accountName}"
-NOT_FILTERS = frozenset({"api-version", "count", "$skipToken", "code", "clientId"})
-"""Query parameters that mean something else than a filter; the Functions host itself takes the last two."""
+FIRST_LOOK = 1
+"""Seconds after which it is worth looking at an operation for the first time."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +41,12 @@ class Call:
     """The account's base URL, as this caller reaches it."""
     request: func.HttpRequest
     repeatable: Repeatable | None
+    preconditions: Preconditions
+    """What is to hold of the resource; who changes it passes them on, to be checked where it is changed."""
 
     async def once[D: Document](self, kind: type[D], act: Callable[[Once], Awaitable[D]]) -> D:
         """What came of this request when it was first carried out, which may be now."""
         return await self.slipway.requests.once(self.account, self.repeatable, kind, act)
-
-    @property
-    def expected(self) -> ExpectedTags:
-        """The tags of which the resource must have one; raises InvalidRequest."""
-        return ExpectedTags.parse(self.request.headers.get("If-Match"))
 
     @property
     def id(self) -> str:
@@ -58,10 +57,11 @@ class Call:
             raise NotFound(f"There is nothing under the id '{text}', which is not a UUID.")
         return identifier
 
-    async def deleted(self, delete: Callable[[Account, str], Awaitable[bool]]) -> Reply:
+    async def deleted(self, delete: Callable[[Account, str, Preconditions], Awaitable[bool]]) -> Reply:
         """Delete what the path names: 200 when it was there, 204 when it was not (client-facts.md, 8)."""
         identifier = canonical(self.request.route_params["id"])
-        return Reply(200 if identifier and await delete(self.account, identifier) else 204)
+        there_was = identifier is not None and await delete(self.account, identifier, self.preconditions)
+        return Reply(200 if there_was else 204)
 
     @property
     def query(self) -> Mapping[str, str]:
@@ -73,9 +73,14 @@ class Call:
         """The body as a `kind`, an absent one being an empty object; raises InvalidRequest."""
         return parse(kind, self.request.get_body() or b"{}")
 
+    def shown(self, document: Document, body: BaseModel | None = None) -> Reply:
+        """200 with what callers see of a document, itself unless that is something else, and its ETag."""
+        return Reply(200, body or document, {"ETag": document.tag})
+
     def accepted(self, operation: Operation) -> Reply:
         """202, with where the operation is shown (client-facts.md, 6)."""
-        return Reply(202, headers={"Operation-Location": f"{self.account_url}/operations/{operation.id}"})
+        location = f"{self.account_url}/operations/{operation.id}"
+        return Reply(202, headers={"Operation-Location": location, "Retry-After": str(FIRST_LOOK)})
 
 
 type Handler = Callable[[Call], Awaitable[Reply]]
@@ -96,7 +101,7 @@ class Route:
     paged: bool = False
     version_optional: bool = False
     conditional: bool = False
-    """Whether it takes If-Match."""
+    """Whether what it names has an ETag, of which preconditions may be asked."""
     in_account: bool = True
     """Whether the path is one of an account, else it is the app's."""
 
@@ -144,7 +149,11 @@ def endpoint(
 async def _served(route: Route, handler: Handler, request: func.HttpRequest) -> Reply:
     parent = valid_trace_parent(request.headers.get("traceparent"))
     with slipway().telemetry.span(f"{route.method} {route.path}", parent):
-        return await handler(await _admitted(route, request))
+        call = await _admitted(route, request)
+        if request.method != "GET" and not route.conditional:
+            call.preconditions.check_untagged()
+        reply = await handler(call)
+        return read_if(call.preconditions, reply) if request.method == "GET" else reply
 
 
 async def _admitted(route: Route, request: func.HttpRequest) -> Call:
@@ -158,7 +167,10 @@ async def _admitted(route: Route, request: func.HttpRequest) -> Call:
     )
     if route.role is not None:
         _check_version(request.params.get("api-version"), optional=route.version_optional)
-    return Call(app, account, account_url(request), request, repeatable(request, app.now()))
+    if route.paged or route.filters is not None:
+        refuse_doubled(request)
+    preconditions = Preconditions.parse(request.headers.get(IF_MATCH), request.headers.get(IF_NONE_MATCH))
+    return Call(app, account, account_url(request), request, repeatable(request, app.now()), preconditions)
 
 
 def _check_version(given: str | None, *, optional: bool) -> None:

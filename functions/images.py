@@ -29,14 +29,14 @@ async def list_images(call: Call) -> Reply:
     return Reply(200, PaginatedImageList(value=shown, next_link=page.next_link))
 
 
-@endpoint(blueprint, "GET", "images/{id}", answers={200: Image})
+@endpoint(blueprint, "GET", "images/{id}", answers={200: Image}, conditional=True)
 async def get_image(call: Call) -> Reply:
     """One image, with an address of its build log made fresh."""
     image = await call.slipway.images.get(call.account, call.id)
-    return Reply(200, image_shown(image, call.account_url))
+    return call.shown(image, image_shown(image, call.account_url))
 
 
-@endpoint(blueprint, "DELETE", "images/{id}", role=Role.CONTRIBUTOR, answers={200: None, 204: None})
+@endpoint(blueprint, "DELETE", "images/{id}", role=Role.CONTRIBUTOR, answers={200: None, 204: None}, conditional=True)
 async def delete_image(call: Call) -> Reply:
     """Delete an image that no service runs."""
     return await call.deleted(call.slipway.images.delete)

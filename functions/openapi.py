@@ -12,6 +12,7 @@ from functions.listing import DEFAULT_COUNT, MOST_COUNT
 from functions.repeating import FIRST_SENT, METHODS, REQUEST_ID
 from functions.replies import API_VERSIONS
 from shared.domain.operations import ErrorResponse
+from shared.resources.tags import IF_MATCH, IF_NONE_MATCH
 
 _TAGS = {
     "models": "Registered models, by name and version.",
@@ -77,6 +78,9 @@ def _operation(route: Route) -> dict[str, Any]:
         "parameters": _parameters(route),
         "responses": {str(status): _response(status, answer) for status, answer in route.answers.items()},
     }
+    if route.method == "GET" and route.conditional:
+        operation["responses"]["304"] = {"description": "The caller has what it would be answered"}
+        operation["responses"]["200"]["headers"] = {"ETag": {"schema": {"type": "string"}}}
     operation["responses"] |= {str(status): _refusal(status) for status in _refusals(route)}
     operation["responses"]["default"] = _response(None, ErrorResponse)
     if route.role is None:
@@ -134,7 +138,7 @@ def _headers(route: Route) -> Iterator[str]:
     if route.method in METHODS:
         yield from (REQUEST_ID, FIRST_SENT)
     if route.conditional:
-        yield "If-Match"
+        yield from (IF_MATCH, IF_NONE_MATCH)
 
 
 def _in_path(path: str) -> list[str]:
@@ -148,7 +152,8 @@ def _parameter(name: str, where: str, schema: Mapping[str, Any], *, required: bo
 def _response(status: int | None, answer: type[BaseModel] | type[str] | None) -> dict[str, Any]:
     response: dict[str, Any] = {"description": "Any other failure" if status is None else _DESCRIPTIONS[status]}
     if status == 202:
-        response["headers"] = {"Operation-Location": {"schema": {"type": "string", "format": "uri"}}}
+        location = {"schema": {"type": "string", "format": "uri"}}
+        response["headers"] = {"Operation-Location": location, "Retry-After": {"schema": {"type": "integer"}}}
     if answer is str:
         response["content"] = {"text/plain": {"schema": {"type": "string"}}}
     elif answer is not None:

@@ -58,6 +58,7 @@ class Image(Document):
 
     kind: ClassVar[str] = "image"
     narrowest: ClassVar[tuple[str, ...]] = ("manifestId", "manifestName")
+    unseen: ClassVar[frozenset[str]] = frozenset({"image_build_log_uri"})
 
     name: DnsName
     version: int

@@ -20,6 +20,7 @@ from shared.resources.found import found, referred
 from shared.resources.operations import Operations
 from shared.resources.removal import Reference, remove_unless_referred
 from shared.resources.repeatability import UNREPEATED, Once
+from shared.resources.tags import UNCONDITIONAL, Preconditions
 from shared.resources.versions import commit_next_version
 
 _TIME = len("2026-01-31T12:00:00.000Z")
@@ -79,10 +80,15 @@ class Images:
         page = await self._store.page(account, Image, filters.given(), count=count, after=after)
         return Page(tuple([await self._with_log(account, image.summary()) for image in page.items]), page.after)
 
-    async def delete(self, account: Account, identifier: str) -> bool:
-        """Delete it; False when it is not there. Raises Conflict while it is being built, or a service runs it."""
+    async def delete(self, account: Account, identifier: str, preconditions: Preconditions = UNCONDITIONAL) -> bool:
+        """Delete it; False when it is not there.
+
+        Raises PreconditionFailed, and Conflict while it is being built, or a service runs it.
+        """
         used = (Reference(Service, {"imageId": identifier}), Reference(Deployment, {"liveImageId": identifier}))
-        return await remove_unless_referred(self._store, account, Image, identifier, *used, allow=_refuse_while_building)
+        return await remove_unless_referred(
+            self._store, account, Image, identifier, *used, preconditions=preconditions, allow=_refuse_while_building
+        )
 
     async def _with_log(self, account: Account, image: Image) -> Image:
         return image.but(image_build_log_uri=await self._logs.address(account, image.id))

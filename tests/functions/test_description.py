@@ -105,6 +105,21 @@ def test_the_refusals_that_are_answered_are_error_responses(description, method,
     assert "default" in responses
 
 
+def test_what_has_a_tag_says_so_and_takes_preconditions(description):
+    tagged = {path for method, path, operation in operations(description) if "304" in operation["responses"]}
+    resources = ("models", "manifests", "images", "services", "deployments", "operations")
+    assert tagged == {
+        *(f"/{name}/{{id}}" for name in resources),
+        "/computeResources/{name}",
+        "/services/{id}/keys",
+        "/swagger.json",
+    }
+    for method, path, operation in operations(description):
+        headers = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "header"}
+        changes = method in ("put", "delete") or path.endswith(("/regenerateKeys", "/cancel"))
+        assert ({"If-Match", "If-None-Match"} <= headers) == (changes or path in tagged), (method, path)
+
+
 def test_what_the_app_answers_is_what_it_describes(stack, api, description):
     road = Road(api, stack.description)
     service = road.service(road.image())
