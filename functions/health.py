@@ -11,6 +11,7 @@ from shared.bootstrap import slipway
 from shared.domain.errors import Unavailable
 from shared.domain.operations import ErrorResponse
 from shared.domain.wire import Wire
+from shared.resources.health import Health
 from shared.version import VERSION
 
 blueprint = func.Blueprint()
@@ -49,11 +50,12 @@ ROUTES.append(
 @blueprint.route(route="health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 async def check_health(req: func.HttpRequest) -> func.HttpResponse:
     """Answer 200 when the app can serve, else 503."""
-    return await answered(req, "GET check_health", lambda: _health(req))
+    return await answered(req, "GET check_health", lambda: health_reply(slipway().health, req))
 
 
-async def _health(request: func.HttpRequest) -> Reply:
-    if await slipway().health.ready():
+async def health_reply(health: Health, request: func.HttpRequest) -> Reply:
+    """200 when the app can serve, else 503, an ErrorResponse that says so, too."""
+    if await health.ready():
         return Reply(200, Ready())
     told = refusal(_NOT_READY, request)
     return replace(told, body=NotReady(code=_NOT_READY.code, message=_NOT_READY.message, status_code=told.status))

@@ -1,14 +1,19 @@
 """Readiness: storage answers in time, and is not asked more often than it must be."""
 
 import asyncio
+import json
 from datetime import timedelta
 
+import azure.functions as func
 import pytest
 
+from functions.answering import answered
+from functions.health import health_reply
 from shared.domain.accounts import Account
 from shared.domain.documents import Held
 from shared.domain.errors import Unavailable
 from shared.resources.health import Health
+from shared.version import VERSION
 from tests.twins import ManualClock
 
 ACCOUNT = Account("s", "g", "a")
@@ -44,6 +49,17 @@ def storage() -> _Storage:
 @pytest.fixture
 def health(storage, clock) -> Health:
     return Health(storage, clock, ACCOUNT, bound=0.05)
+
+
+async def test_an_app_whose_storage_is_away_answers_503_with_its_version(health, storage):
+    request = func.HttpRequest("GET", "http://127.0.0.1/api/health", headers={}, params={}, route_params={}, body=b"")
+    storage.away = True
+    answer = await answered(request, "GET check_health", lambda: health_reply(health, request))
+    told = json.loads(answer.get_body())
+    assert (answer.status_code, told["statusCode"], told["code"]) == (503, 503, "NotReady")
+    assert (told["ready"], told["version"]) == (False, VERSION)
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "SECRET" not in answer.get_body().decode()
 
 
 async def test_it_is_ready_while_storage_answers(health):
