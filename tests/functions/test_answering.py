@@ -1,7 +1,9 @@
 """What fails is answered without its cause, and logged with it, once."""
 
+import errno
 import json
 import logging
+import os
 
 import azure.functions as func
 import pytest
@@ -60,6 +62,14 @@ async def test_a_bug_is_logged_with_its_trace_and_answered_without_it(caplog):
     assert "SECRET" not in record.getMessage()
     assert answer.status_code == 500
     assert b"broke" not in answer.get_body()
+
+
+async def test_a_full_disk_is_507_and_worth_another_try(caplog):
+    answer = await answer_to(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    told = json.loads(answer.get_body())
+    assert (answer.status_code, told["code"], told["statusCode"]) == (507, "InsufficientStorage", 507)
+    assert answer.headers["Retry-After"]
+    assert "No space left on device" in caplog.records[0].getMessage()
 
 
 async def test_a_chain_of_causes_that_has_no_end_is_cut(caplog):
