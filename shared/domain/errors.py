@@ -185,7 +185,7 @@ class InsufficientStorage(ServiceError):
     retryable = True
 
     def __init__(self) -> None:
-        super().__init__("There is no room left on the disk of the machine that does this; it is tried again.")
+        super().__init__("There is no room left on the disk of the machine that does this.")
 
 
 def out_of_room(error: BaseException) -> InsufficientStorage | None:
