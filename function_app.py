@@ -3,10 +3,12 @@
 import azure.functions as func
 
 from functions import (
+    build_logs,
     commands,
     compute_resources,
     deployments,
     description,
+    health,
     images,
     manifests,
     models,
@@ -15,6 +17,7 @@ from functions import (
     service_logs,
     services,
     timers,
+    unknown,
 )
 
 app = func.FunctionApp()
@@ -22,12 +25,15 @@ for module in (
     models,
     manifests,
     images,
+    build_logs,
     services,
     service_logs,
     deployments,
     compute_resources,
     operations,
     description,
+    health,
+    unknown,
     queues,
     commands,
     timers,

@@ -33,6 +33,7 @@ from shared.resources.commands import Commands
 from shared.resources.compute_resources import ComputeResources
 from shared.resources.deployments import Deployments
 from shared.resources.garbage import Garbage
+from shared.resources.health import Health
 from shared.resources.images import Images
 from shared.resources.keys import KeyRing
 from shared.resources.manifests import Manifests
@@ -151,6 +152,11 @@ class Slipway:
     def operations(self) -> Operations:
         """Use cases of operations."""
         return Operations(self._store, self._clock, self._wake_ups, self._settings.plans, self.telemetry)
+
+    @cached_property
+    def health(self) -> Health:
+        """Whether the app can serve."""
+        return Health(self._tables, self._clock, self.accounts[0])
 
     @cached_property
     def requests(self) -> Requests:

@@ -10,6 +10,14 @@ from shared.domain.manifests import Manifest
 from shared.domain.operations import ErrorResponse, State
 from shared.domain.wire import Timestamp, Wire
 
+BUILD_LOG = "BuildLog"
+"""The code of the error detail whose message is where a failed build's log is (client-facts.md, 7)."""
+
+
+def log_path(image_id: str) -> str:
+    """Where the build log of an image is, below the account's address."""
+    return f"images/{image_id}/logs"
+
 
 class ImageType(StrEnum):
     """How an image is packed."""
@@ -50,6 +58,7 @@ class Image(Document):
 
     kind: ClassVar[str] = "image"
     narrowest: ClassVar[tuple[str, ...]] = ("manifestId", "manifestName")
+    unseen: ClassVar[frozenset[str]] = frozenset({"image_build_log_uri"})
 
     name: DnsName
     version: int

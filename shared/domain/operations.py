@@ -29,9 +29,18 @@ class State(StrEnum):
     FAILED = "Failed"
 
     @property
+    def status(self) -> str:
+        """What the pollers of Azure's SDKs call it."""
+        return _STATUSES.get(self, self.value)
+
+    @property
     def terminal(self) -> bool:
         """Whether nothing more will happen."""
         return self in (State.CANCELLED, State.SUCCEEDED, State.FAILED)
+
+
+_STATUSES = {State.CANCELLED: "Canceled"}
+"""What Azure's own clients call a state; the others are called the same."""
 
 
 class OperationType(StrEnum):
@@ -103,6 +112,7 @@ class Operation(Document):
 
     kind: ClassVar[str] = "operation"
     narrowest: ClassVar[tuple[str, ...]] = ("active", "resourceId", "state", "operationType")
+    unseen: ClassVar[frozenset[str]] = frozenset({"lease", "not_before", "deadline", "attempts", "cause", "trace_parent"})
 
     operation_type: OperationType
     state: State = State.NOT_STARTED
@@ -223,6 +233,8 @@ class AsyncOperationStatus(Wire):
     id: str
     operation_type: OperationType
     state: State
+    status: str
+    """The state, as the pollers of Azure's SDKs know it."""
     created_time: Timestamp
     end_time: Timestamp | None = None
     resource_location: str

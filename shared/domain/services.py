@@ -1,14 +1,12 @@
 """Services: an image that answers, its settings, and what PUT makes of them. Source: api.md; client-facts.md, 12–14."""
 
-import base64
-import hashlib
 from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Self
 
 from shared.domain.compute_resources import compute_name
-from shared.domain.documents import Document, Term
+from shared.domain.documents import Document, Term, tag_of
 from shared.domain.fields import DnsName, Id
 from shared.domain.images import Image
 from shared.domain.manifests import Manifest
@@ -106,8 +104,7 @@ class Service(Document):
     @property
     def tag(self) -> str:
         """Its entity tag, RFC 9110: a digest of what is shown."""
-        digest = hashlib.sha256(self.shown().json_text().encode()).digest()
-        return f'"{base64.urlsafe_b64encode(digest[:18]).decode()}"'
+        return tag_of(self.shown().json_text())
 
     def changing(self, update: LastUpdate, now: datetime) -> "Service":
         """An update of it was accepted; what runs goes on running."""

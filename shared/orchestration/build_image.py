@@ -7,7 +7,7 @@ from shared.domain.accounts import Account
 from shared.domain.building import ImageBuilder, ImageSource, NotYet
 from shared.domain.documents import Change, Replace, Stored
 from shared.domain.errors import ServiceError
-from shared.domain.images import Image, Layer
+from shared.domain.images import BUILD_LOG, Image, Layer, log_path
 from shared.domain.models import Model
 from shared.domain.operations import ErrorDetail, ErrorResponse, Operation
 from shared.domain.ports import BuildLogs, Store
@@ -52,10 +52,9 @@ class BuildImage:
             await self._builder.ensure_unpublished(source, _all_layers(operation), log)
 
     async def failed(self, account: Account, operation: Operation, error: ErrorResponse, *, undone: bool) -> Failure:
-        """The image is failed, too, and the error's first detail says where the log is (client-facts.md, 7)."""
+        """The image is failed, too, and the error's first detail says where the log is, relative to the account."""
         image = await self._image(account, operation)
-        address = (await self._logs.address(account, image.document.id)).partition("?")[0]
-        log = ErrorDetail(code="BuildLog", message=address)
+        log = ErrorDetail(code=BUILD_LOG, message=log_path(image.document.id))
         explained = error.but(details=(log, *(error.details or ())))
         async with self._logs.writing(account, image.document.id) as writing:
             writing.line(f"failed: {error.message}")

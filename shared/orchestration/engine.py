@@ -14,7 +14,7 @@ from itertools import batched
 
 from shared.domain.accounts import Account
 from shared.domain.documents import Renew, Replace, Stored
-from shared.domain.errors import NotFound, PreconditionFailed, ServiceError
+from shared.domain.errors import NotFound, PreconditionFailed, ServiceError, out_of_room
 from shared.domain.fencing import LeaseLost
 from shared.domain.operations import ErrorResponse, Operation, State
 from shared.domain.ports import NO_TELEMETRY, Clock, Store, Telemetry, WakeUps
@@ -198,11 +198,12 @@ class Engine:
             return goes_on, type(outcome).__name__ if outcome else "Undone"
         except (LeaseLost, CancelRequested):
             raise
-        except ServiceError as error:
-            return await self._retry_or_give_up(account, hold, error), error.code
-        except Exception as bug:
+        except Exception as raised:
+            error = out_of_room(raised) or raised
+            if isinstance(error, ServiceError):
+                return await self._retry_or_give_up(account, hold, error), error.code
             _logger.exception("operation=%s step=%s outcome=Broke", operation.id, operation.step)
-            await self._record_bug(hold, bug)
+            await self._record_bug(hold, raised)
             raise
 
     async def _step(self, account: Account, operation: Operation) -> Outcome | None:

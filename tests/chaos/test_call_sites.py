@@ -32,6 +32,7 @@ from shared.domain.operations import ErrorResponse, Operation
 from shared.domain.pipelines import PipelineRequest
 from shared.domain.ports import BuildLogs, Collector, EventSink, Store, WakeUps
 from shared.domain.services import KeyGenerations, KeyType
+from shared.resources.health import Health
 from tests.chaos.disturbance import SHARED, Fault, Killed, Site
 from tests.chaos.worlds import ChaosWorld
 from tests.twins import ACCOUNT, COMPUTE_ID, failed_rollout
@@ -237,6 +238,7 @@ async def is_stopped_at_work(world: ChaosWorld) -> None:
 
 async def serves_and_updates(world: ChaosWorld) -> None:
     service_id, image_id = await a_service(world)
+    await repeated(world, lambda: world.creating(image_id, "one"))  # the name is taken
     await world.ask_update(service_id, image_id)
     await work(world)
     await world.ask(KeyGenerations, lambda once: world.services.regenerate_key(ACCOUNT, service_id, KeyType.PRIMARY, once))
@@ -294,6 +296,8 @@ async def looks(world: ChaosWorld) -> None:
     await repeated(world, lambda: world.manifests.page(ACCOUNT, ManifestFilters(), 10, None))
     await repeated(world, lambda: world.services.page(ACCOUNT, ServiceFilters(), 10, None))
     await repeated(world, lambda: world.operations.page(ACCOUNT, OperationFilters(), 10, None))
+    await repeated(world, lambda: world.images.log(ACCOUNT, image_id, None))
+    await repeated(world, lambda: Health(world.store, world.clock, ACCOUNT).ready())
     await repeated(world, lambda: world.images.delete(ACCOUNT, image_id))
     world.builder.published.clear()  # the layout's garbage is not the record's matter
     world.builds.clear()

@@ -1,9 +1,11 @@
+import errno
+import os
 from datetime import timedelta
 
 import pytest
 
 from shared.domain.building import NotYet
-from shared.domain.errors import BuildFailed, InvalidRequest, Unavailable
+from shared.domain.errors import BuildFailed, InvalidRequest, ServiceError, Unavailable
 from shared.domain.operations import State
 from tests.twins import ACCOUNT, World
 
@@ -21,6 +23,44 @@ async def test_a_build_ends_with_an_image_that_says_where_it_is():
     service = await world.services.get(ACCOUNT, await world.serving(image.id))
     assert service.image.id == image.id
     assert service.image.layers is None
+
+
+def disk_full(number: int = errno.ENOSPC) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
+def taken_for(error: ServiceError, cause: OSError) -> ServiceError:
+    """It, raised from that."""
+    error.__cause__ = cause
+    return error
+
+
+FULL = [
+    disk_full(),
+    disk_full(errno.EDQUOT),
+    taken_for(BuildFailed("model.tar.gz cannot be unpacked", code="BadArchive"), disk_full()),
+    taken_for(Unavailable("the registry is away"), disk_full()),
+]
+
+
+@pytest.mark.parametrize("error", FULL)
+async def test_a_full_disk_is_tried_again_whatever_it_was_taken_for(error):
+    world = World()
+    world.builder.failures = [error] * 2
+    operation = await world.building(await world.manifest())
+    await world.settle()
+    assert (await world.operation(operation)).state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize("error", FULL)
+async def test_a_disk_that_stays_full_is_507_and_not_the_callers_fault(error):
+    world = World()
+    world.builder.failures = [error] * 100
+    operation = await world.building(await world.manifest())
+    await world.settle()
+    ended = (await world.operation(operation)).error
+    assert (ended.code, ended.status_code) == ("InsufficientStorage", 507)
+    assert "no room left" in ended.message
 
 
 async def test_the_log_of_a_build_can_be_read_while_it_runs():
@@ -51,8 +91,7 @@ async def test_a_build_that_is_the_manifests_fault_fails_at_once_and_says_where_
     error = (await world.operation(operation)).error
     image = await world.images.get(ACCOUNT, operation.resource_id)
     assert (error.code, error.status_code, error.message) == ("NoWheel", 400, "liac-arff has no wheel")
-    assert error.details[0].message == image.image_build_log_uri.partition("?")[0]
-    assert "?" not in error.details[0].message
+    assert error.details[0].message == f"images/{image.id}/logs"
     assert (image.creation_state, image.error) == (State.FAILED, error)
     assert "liac-arff has no wheel" in world.logs.text(ACCOUNT, operation.resource_id)
 
