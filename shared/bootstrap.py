@@ -19,7 +19,6 @@ from shared.domain.ports import NO_TELEMETRY, EventSink, Store, Telemetry, WakeU
 from shared.events.failures import CommandFailures
 from shared.events.sinks import EndpointSink, QueueSink
 from shared.identity.tokens import TokenVerifier
-from shared.image_settings import GarbageMode
 from shared.orchestration.build_image import BuildImage
 from shared.orchestration.delete_service import DeleteService
 from shared.orchestration.deploy_service import DeployService
@@ -46,7 +45,9 @@ from shared.resources.service_logs import PrintedLogs
 from shared.resources.services import Services
 from shared.resources.specs import Specs
 from shared.resources.surveys import Surveys
-from shared.settings import Settings, read_settings
+from shared.settings import Settings
+from shared.settings.images import GarbageMode
+from shared.startup import settings_at_start
 from shared.storage.blobs import BlobAccount
 from shared.storage.build_logs import BlobBuildLogs
 from shared.storage.connection import StorageConnection
@@ -329,4 +330,4 @@ class Slipway:
 @cache
 def slipway() -> Slipway:
     """This process's Slipway, by the environment; raises SettingError."""
-    return Slipway(read_settings(os.environ))
+    return Slipway(settings_at_start(os.environ))
