@@ -1,1 +1,1 @@
-"""x."""
+"""The operator's commands: `python -m admin COMMAND`."""

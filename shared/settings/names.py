@@ -1,11 +1,13 @@
 """The names of all settings, and what is said of a name that is none."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 PREFIX = "SLIPWAY_"
 KUBECONFIGS = "SLIPWAY_KUBECONFIG_"
-"""Settings whose names begin so are kubeconfigs, however they go on."""
+"""Settings whose names begin so are kubeconfigs."""
+_KUBECONFIG = re.compile(f"{KUBECONFIGS}[A-Z0-9_]{{1,64}}")
 NAMES = (
     "SLIPWAY_ACCOUNTS",
     "SLIPWAY_SECRET",
@@ -64,7 +66,7 @@ _OF_DEVELOPMENT = ("SLIPWAY_TEST_", "SLIPWAY_BENCH_", "SLIPWAY_CHAOS")
 
 def is_setting(name: str) -> bool:
     """Whether the app reads a variable of that name."""
-    return name in NAMES or name.removeprefix(KUBECONFIGS) not in (name, "")
+    return name in NAMES or _KUBECONFIG.fullmatch(name) is not None
 
 
 def unknown(names: Iterable[str]) -> tuple[str, ...]:
