@@ -1,9 +1,10 @@
-"""Whether what the settings name answers, and lets the app in: nothing there is changed."""
+"""Whether what the settings name answers, and lets the app in. Nothing there is changed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from functools import partial
+from urllib.parse import urljoin
 
 import aiohttp
 from azure.core.exceptions import ClientAuthenticationError
@@ -81,14 +82,16 @@ async def _storage(connection: StorageConnection, service: str) -> str:
 
 
 async def _registry(registries: Registries, images: ImageSettings) -> str:
-    """Signed in to for pushing: a registry that asks nobody who they are is found out by the first build."""
-    reference = Reference.parse(f"{images.registry}/image:1")
+    """Signed in to for a push, which is begun and cancelled: that is when registries ask who one is."""
+    reference = Reference.parse(f"{images.registry}/slipway-check:1")
     registry = registries.registry(reference.host)
-    more = (f"repository:{reference.repository}:pull,push",)
-    async with await registry.send("GET", f"{registry.url}/v2/", "check", more=more) as answer:
-        if answer.status != 200:
-            raise ServiceError(f"{reference.host} answers {answer.status}")
-    return f"{reference.host} lets the app in."
+    uploads = f"{registry.url}/v2/{reference.repository}/blobs/uploads/"
+    async with await registry.send("POST", uploads, "check") as answer:
+        if answer.status != 202:
+            raise ServiceError(f"{reference.host} answers {answer.status} to a push into {reference.repository}")
+        begun = urljoin(uploads, answer.headers.get("Location", ""))
+    async with await registry.send("DELETE", begun, "check"):
+        return f"{reference.host} lets the app push."
 
 
 async def _base(registries: Registries, images: ImageSettings, base: str) -> str:
