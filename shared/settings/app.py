@@ -175,9 +175,8 @@ def _plan(environment: Environment, name: str, plan: Plan) -> Plan:
 
 
 def _telemetry(environment: Environment) -> bool:
-    """Whether any is sent. OpenTelemetry reads its variables itself; what it would stumble over is refused before."""
+    """Whether any is sent. OpenTelemetry reads its variables itself, and passes over most that it does not understand."""
     for prefix in _OTLP:
         environment.read(f"{prefix}ENDPOINT", URL, "")
-        environment.read(f"{prefix}TIMEOUT", whole(), 0)
         environment.read(f"{prefix}COMPRESSION", word(_OtlpCompression), _OtlpCompression.NONE)
     return any(environment.text(name) for name in _TELEMETRY)

@@ -105,7 +105,6 @@ WRONG = [
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "hello"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
     ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "grpc://collector:4317"),
-    ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
     ("OTEL_EXPORTER_OTLP_COMPRESSION", "brotli"),
     ("SLIPWAY_LOCAL_COMPUTE_URL", "127.0.0.1:8080"),
     ("SLIPWAY_LOCAL_FRONT_END", "front end"),
@@ -193,7 +192,7 @@ RIGHT = [
         "InstrumentationKey=8f2b7a3e-5d41-4c1e-9a60-0d2f6b7c8e91;IngestionEndpoint=https://in.example/",
     ),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318"),
-    ("OTEL_EXPORTER_OTLP_TIMEOUT", "10"),
+    ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
 ]
 
 

@@ -68,12 +68,24 @@ def settings(azurite, tmp_path) -> dict[str, str]:
     return {**SETTINGS, **own, "SLIPWAY_SCRATCH": str(tmp_path / "scratch")}
 
 
-def test_the_app_has_no_function_with_a_wrong_setting_and_the_error_says_which(settings, tmp_path):
-    with deployed({**settings, "SLIPWAY_TARGET_PYTHON": "three"}, tmp_path) as app:
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            {"SLIPWAY_TARGET_PYTHON": "three"},
+            "SLIPWAY_TARGET_PYTHON accepts a version of Python from 3.12 on, such as 3.13.",
+        ),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "few"},
+            "A variable of OpenTelemetry's (OTEL_…) is wrong: OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT must be a",
+        ),
+    ],
+)
+def test_the_app_has_no_function_with_a_wrong_setting_and_the_error_says_which(settings, tmp_path, wrong, message):
+    with deployed({**settings, **wrong}, tmp_path) as app:
         _, said = app.communicate(timeout=50)
     assert app.returncode == 1
-    message = json.loads(said.splitlines()[-1])["message"]
-    assert message == "SLIPWAY_TARGET_PYTHON accepts a version of Python from 3.12 on, such as 3.13."
+    assert json.loads(said.splitlines()[-1])["message"].startswith(message)
 
 
 def test_an_app_that_is_deployed_runs_with_a_name_that_it_does_not_know_and_says_so_once(settings, tmp_path):
