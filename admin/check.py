@@ -3,14 +3,13 @@
 import asyncio
 import logging
 from argparse import Namespace
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 
 from admin.command import Command, source_of
 from admin.findings import Finding, Mark
+from admin.idle import idle_logins, idle_settings
 from admin.network import network_findings
-from shared.registries.references import Reference
 from shared.settings.environment import SettingError
-from shared.settings.images import ImageSettings
 from shared.settings.names import is_setting, unknown
 from shared.startup import checked_settings
 
@@ -46,16 +45,7 @@ async def _findings(variables: Mapping[str, str]) -> AsyncIterator[Finding]:
         yield Finding.note("network", "not tried; mend the settings first.")
         return
     yield Finding.ok("settings", f"{sum(map(is_setting, variables))} are set, and are well formed.")
-    for note in _unused(settings.images):
+    for note in (*idle_settings(variables), *idle_logins(settings.images)):
         yield note
     async for finding in network_findings(settings):
         yield finding
-
-
-def _unused(images: ImageSettings) -> Iterator[Finding]:
-    """Logins for hosts that nothing names are mostly misspelt."""
-    named = [f"{images.registry}/image:1"] if images.registry else []
-    hosts = {Reference.parse(text).host for text in (*named, *images.bases.values())}
-    for host in sorted(set(images.logins) - hosts):
-        used = f"images and their bases are at {', '.join(sorted(hosts))}" if hosts else "no registry is named"
-        yield Finding.note("SLIPWAY_REGISTRY_AUTH", f"the login for {host} is used by nothing: {used}. Remove or rename it.")

@@ -21,7 +21,7 @@ _PYTHON = re.compile(r"3\.1[2-9]")
 """The scoring server in every image needs 3.12."""
 
 
-class Platform(StrEnum):
+class TargetPlatform(StrEnum):
     """What images can be built for, as OCI names it."""
 
     LINUX_AMD64 = "linux/amd64"
@@ -117,7 +117,7 @@ def image_settings(environment: Environment) -> ImageSettings:
         registry_resource=environment.read("SLIPWAY_REGISTRY_RESOURCE_ID", Form("", RegistryResource.parse), None),
         logins=_logins(environment),
         bases=_bases(environment, default=f"docker.io/library/python:{python}-slim" if registry else ""),
-        platform=environment.read("SLIPWAY_TARGET_PLATFORM", word(Platform), Platform.LINUX_AMD64),
+        platform=environment.read("SLIPWAY_TARGET_PLATFORM", word(TargetPlatform), TargetPlatform.LINUX_AMD64),
         python=python,
         compression=environment.read("SLIPWAY_LAYER_COMPRESSION", word(LayerCompression), LayerCompression.GZIP),
         scratch=environment.read("SLIPWAY_SCRATCH", FOLDER, Path(tempfile.gettempdir(), "slipway").absolute()),

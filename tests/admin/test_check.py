@@ -131,7 +131,9 @@ def guarded(tokens: TokenService, tmp_path: Path) -> Iterator[str]:
 
 
 def into(settings: dict[str, str], host: str, **others: str) -> dict[str, str]:
-    return {**settings, "SLIPWAY_REGISTRY": f"{host}/slipway", "SLIPWAY_BASE_IMAGE_PYTHON": f"{host}/base:1", **others}
+    """Those of a deployment whose images go to that registry."""
+    images = {"SLIPWAY_IMAGES": "", "SLIPWAY_REGISTRY": f"{host}/slipway", "SLIPWAY_BASE_IMAGE_PYTHON": f"{host}/base:1"}
+    return {**settings, **images, **others}
 
 
 def test_a_registry_is_signed_in_to_with_the_login_for_it(settings, tokens, guarded):
@@ -166,6 +168,17 @@ def test_a_login_that_nothing_uses_is_noted_and_a_base_image_is_looked_for(setti
     assert "SECRET" not in done.stdout
     assert other.returncode == 1
     assert "SLIPWAY_BASE_IMAGE_PYTHON" in lines(other, "wrong")[0]
+
+
+def test_settings_that_do_nothing_beside_the_others_are_noted(settings):
+    tenant = {"SLIPWAY_ENTRA_TENANT": "8f2b7a3e-5d41-4c1e-9a60-0d2f6b7c8e91"}
+    key = {"SLIPWAY_EVENTS_KEY": "whsec_" + base64.b64encode(b"SECRET" * 6).decode()}
+    done = check({**settings, **tenant, **key})
+    assert lines(done, "note") == [
+        "SLIPWAY_EVENTS_KEY: does nothing without SLIPWAY_EVENTS_ENDPOINT.",
+        "SLIPWAY_TOKEN_ISSUERS: does nothing beside SLIPWAY_ENTRA_TENANT, which takes its place.",
+        "SLIPWAY_TOKEN_JWKS_URL: does nothing beside SLIPWAY_ENTRA_TENANT, which takes its place.",
+    ]
 
 
 @pytest.fixture

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from shared.images.packages.conda import SUBDIRS
+from shared.images.packages.pip import PLATFORMS
 from shared.settings.environment import SettingError
+from shared.settings.images import TargetPlatform
 from shared.startup import checked_settings
 from tests.settings import SETTINGS
 
@@ -229,3 +232,7 @@ def test_a_secret_is_in_no_representation_of_the_settings():
     assert "SECRET" not in shown
     assert KEY not in shown
     assert repr(base64.b64decode(KEY)) not in shown
+
+
+def test_the_platforms_that_are_taken_are_those_that_packages_are_installed_for():
+    assert set(TargetPlatform) == PLATFORMS.keys() == SUBDIRS.keys()
