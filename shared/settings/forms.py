@@ -89,7 +89,7 @@ def _is_host(text: str) -> bool:
     try:
         ipaddress.ip_address(text)
     except ValueError:
-        return bool(_HOST.fullmatch(text)) and len(text) <= 253
+        return len(text) <= 253 and bool(_HOST.fullmatch(text))
     return True
 
 

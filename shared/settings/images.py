@@ -67,8 +67,9 @@ class FetchSettings:
 class PackageSettings:
     """Where packages come from, and whether sources are built."""
 
-    indexes: tuple[str, ...]
-    channels: tuple[str, ...]
+    indexes: tuple[str, ...] = field(repr=False)
+    channels: tuple[str, ...] = field(repr=False)
+    """Their URLs, too, may hold credentials."""
     sources: SourcePackages
 
 

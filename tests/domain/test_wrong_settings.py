@@ -225,6 +225,7 @@ def test_a_secret_is_in_no_representation_of_the_settings():
     hidden = {
         "SLIPWAY_SECRET": KEY,
         "SLIPWAY_KUBECONFIG_PROD": KUBECONFIG,
+        "SLIPWAY_PACKAGE_INDEXES": "https://user:SECRET@pypi.example/simple",
         "SLIPWAY_REGISTRY_AUTH": json.dumps({"auths": {"r.io": {"username": "u", "password": "SECRET"}}}),
         "SLIPWAY_COLLECTION_STORAGE": f"AccountName=a;AccountKey={KEY}",
     }
