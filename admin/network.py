@@ -16,7 +16,7 @@ from shared.compute.kubernetes.connections import connecting
 from shared.compute.kubernetes.kinds import POD
 from shared.domain.compute_resources import ClusterConnection
 from shared.domain.errors import ServiceError, foreign
-from shared.identity.keys import fetched_keys
+from shared.identity.keys import published_keys
 from shared.images.base import BaseImages
 from shared.registries.references import Reference
 from shared.registries.registries import Registries
@@ -71,7 +71,7 @@ async def _finding(what: str, check: Check, remedy: str) -> Finding:
 
 
 async def _issuer(url: str) -> str:
-    keys = await fetched_keys(url)
+    keys = await published_keys(url)
     if not keys:
         raise ServiceError(f"{url} publishes no key that tokens are checked with")
     return f"{url} publishes what tokens are checked with: {', '.join(sorted(keys)[:10])}."

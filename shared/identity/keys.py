@@ -41,7 +41,7 @@ class SigningKeys:
             if self._age() < _LEAST_SECONDS_BETWEEN:
                 return
             try:
-                self._keys = await fetched_keys(self._url)
+                self._keys = await published_keys(self._url)
             except (OSError, TimeoutError, ValueError) as error:
                 if kid not in self._keys:
                     raise Unavailable("The issuer's keys could not be fetched.", code="KeysUnavailable") from error
@@ -49,7 +49,7 @@ class SigningKeys:
             self._fetched_at = time.monotonic()
 
 
-async def fetched_keys(url: str) -> dict[str, Any]:
+async def published_keys(url: str) -> dict[str, Any]:
     """The public keys that are published there, by their id. Raises OSError, TimeoutError and ValueError."""
     try:
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
