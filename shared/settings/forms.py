@@ -133,7 +133,7 @@ def _secret_bytes(text: str) -> bytes:
 
 def _folder(text: str) -> Path:
     """The path of a folder that is there, and can be written to, or that can be made."""
-    if "://" in text:
+    if "://" in text or "\\" in text:
         raise ValueError
     path = Path(text).absolute()
     try:

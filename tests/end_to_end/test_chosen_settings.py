@@ -44,9 +44,14 @@ def test_a_file_of_this_machine_is_a_model_once_the_setting_that_the_error_names
         assert refused["state"] == "Failed"
         assert "the host is not in SLIPWAY_FETCH_ALLOW" in str(refused["error"])
         monkeypatch.setenv("SLIPWAY_FETCH_ALLOW", host)
+        monkeypatch.setenv("SLIPWAY_IMAGES", str(tmp_path / "images"))
         own = Stack(tmp_path / "home", layer_cache, free_ports(1)[0])
         own.start()
         try:
-            assert built(own, f"http://{host}/model.json")["state"] == "Succeeded"
+            operation = built(own, f"http://{host}/model.json")
+            assert operation["state"] == "Succeeded"
+            with own.client() as api:
+                assert Road(api, own.description).service(str(operation["resourceLocation"]).rpartition("/")[2])
+            assert list((tmp_path / "images").iterdir())
         finally:
             own.stop()
