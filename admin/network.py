@@ -7,7 +7,7 @@ from functools import partial
 from urllib.parse import urljoin
 
 import aiohttp
-from azure.core.exceptions import ClientAuthenticationError
+from azure.core.exceptions import AzureError, ClientAuthenticationError
 
 from admin.findings import Finding
 from shared.building import made_registries
@@ -65,7 +65,7 @@ async def _finding(what: str, check: Check, remedy: str) -> Finding:
         reason = f"the app's identity cannot sign in: {str(error).partition('\n')[0]}"
     except TimeoutError:
         reason = "no answer in time"
-    except (aiohttp.ClientError, OSError, ValueError, TypeError) as error:
+    except (aiohttp.ClientError, AzureError, OSError, ValueError, TypeError, LookupError) as error:
         reason = str(error.__cause__ or error) or type(error).__name__
     return Finding.wrong(what, f"{foreign(reason, 500).rstrip('.')}; {remedy}.")
 
@@ -74,7 +74,7 @@ async def _issuer(url: str) -> str:
     keys = await published_keys(url)
     if not keys:
         raise ServiceError(f"{url} publishes no key that tokens are checked with")
-    return f"{url} publishes what tokens are checked with: {', '.join(sorted(keys)[:10])}."
+    return f"{url} publishes what tokens are checked with: {', '.join(sorted(map(str, keys))[:10])}."
 
 
 async def _storage(connection: StorageConnection, service: str) -> str:
