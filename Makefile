@@ -4,7 +4,7 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
-CODE := function_app.py functions shared runtime local tests bench
+CODE := function_app.py functions shared runtime local admin tests bench
 
 .PHONY: demo up test chaos check bench lock clean
 

@@ -1,4 +1,4 @@
-"""The Functions entry point: one app that registers the blueprints."""
+"""The Functions entry point: one app that registers the blueprints. It reads all settings before it has any function."""
 
 import azure.functions as func
 
@@ -19,6 +19,9 @@ from functions import (
     timers,
     unknown,
 )
+from shared.bootstrap import slipway
+
+slipway()  # a wrong setting is the reason why indexing fails, which the portal shows, and no answer to a caller
 
 app = func.FunctionApp()
 for module in (

@@ -27,7 +27,7 @@ class Program:
 
 
 class Child:
-    """A program that is kept running until it is stopped. It holds a pipe from us, and so learns when we are gone."""
+    """A program that runs until it is stopped. It holds a pipe from us, and so learns when we are gone."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -35,9 +35,17 @@ class Child:
         self._keeping: asyncio.Task[None] | None = None
         self._stopping = False
 
+    @property
+    def code(self) -> int | None:
+        """The exit code of a program that has ended, and was not started again."""
+        return self._process.returncode if self._process is not None else None
+
     async def start(self) -> None:
-        """Start it, and keep it running."""
+        """Start it."""
         await self._spawn()
+
+    def keep(self) -> None:
+        """Keep it running from now on: started again when it ends."""
         self._keeping = asyncio.create_task(self._keep())
 
     async def stop(self, seconds: float) -> None:

@@ -14,41 +14,22 @@ import httpx
 from azure.core.exceptions import ResourceExistsError
 from azure.storage.queue.aio import QueueClient
 
+from local.app_settings import SUBSCRIPTION, app_settings, chosen_settings
 from local.azurite.install import ensure_installed
 from local.azurite.server import AzuriteAddress
 from local.children import Child, Program, inherited
 from local.compute.limits import Limits
 from local.home import Home, Ports, StackError, refuse_taken
-from local.issuer import AUDIENCE, Issuer, write_private
-from local.machine import this_platform
-from local.upload import CONTAINER as UPLOADS
+from local.issuer import Issuer, write_private
+from local.logs import last_words
 from shared.identity.roles import Role
 from shared.storage.queues import COMMANDS, EVENTS, POISON
 
 REPOSITORY = Path(__file__).parent.parent
-SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 _ACCOUNT_PATH = f"/api/subscriptions/{SUBSCRIPTION}/resourceGroups/local/accounts/local"
 _COMPUTE_ID = (
     f"/subscriptions/{SUBSCRIPTION}/resourcegroups/local/providers/Microsoft.MachineLearningCompute"
     "/operationalizationClusters/local"
-)
-_CHOSEN = (
-    "SLIPWAY_DEADLINE_",
-    "SLIPWAY_ATTEMPTS_",
-    "SLIPWAY_OPERATION_RETENTION_DAYS",
-    "SLIPWAY_LAYER_",
-    "SLIPWAY_BUILD_LOG_RETENTION_DAYS",
-    "SLIPWAY_GARBAGE",
-    "SLIPWAY_EVENTS_",
-    "SLIPWAY_PACKAGE_INDEXES",
-    "SLIPWAY_SOURCE_PACKAGES",
-    "SLIPWAY_CONDA_CHANNELS",
-    "SLIPWAY_REGISTRY",
-    "SLIPWAY_BASE_IMAGE_",
-    "SLIPWAY_TARGET_",
-    "SLIPWAY_KUBECONFIG_",
-    "SLIPWAY_COLLECTION_",
-    "SLIPWAY_APP_INSIGHTS",
 )
 _TARGETS = ("SLIPWAY_COLLECTION_", "SLIPWAY_APP_INSIGHTS")
 _TOKEN_SECONDS = 30 * 24 * 3600
@@ -87,6 +68,7 @@ class Running:
 @asynccontextmanager
 async def running_stack(home: Home, port: int, cache: Path) -> AsyncIterator[Running]:
     """The stack, ready to be called, until the context ends. Raises StackError."""
+    chosen = chosen_settings(os.environ)
     await asyncio.to_thread(ensure_installed)
     with home.locked():
         refuse_taken(port, "which PORT names for the API")
@@ -95,7 +77,7 @@ async def running_stack(home: Home, port: int, cache: Path) -> AsyncIterator[Run
         issuer = Issuer(home.folder / "secrets" / "issuer.pem", ports.issuer)
         issuer.start()
         storage = Child(_storage(home, azurite))
-        settings = {**_settings(home, ports, azurite, issuer), "SLIPWAY_SCRATCH": str(cache)}
+        settings = {**app_settings(chosen, home, ports, azurite, issuer), "SLIPWAY_SCRATCH": str(cache)}
         write_private(home.settings, json.dumps(settings).encode())
         workers = [Child(_compute(home, ports, settings)), Child(_host(home, port, settings))]
         running = Running(
@@ -113,6 +95,8 @@ async def running_stack(home: Home, port: int, cache: Path) -> AsyncIterator[Run
                 await worker.start()
             await _until(lambda: _answers(f"http://127.0.0.1:{ports.control}/", {}), workers[0])
             await _until(lambda: _answers(*_models_call(running)), workers[1])
+            for child in (storage, *workers):
+                child.keep()
             write_private(home.description, running.description().encode())
             yield running
         finally:
@@ -152,37 +136,6 @@ def _host(home: Home, port: int, settings: dict[str, str]) -> Program:
     return Program("the Functions host", command, _environment(**settings), home.folder / "logs" / "host.log")
 
 
-def _settings(home: Home, ports: Ports, azurite: AzuriteAddress, issuer: Issuer) -> dict[str, str]:
-    """The app settings of the function app: README, Settings."""
-    chosen = _chosen()
-    # Images go to the registry that was chosen, if one was, where clusters can pull them.
-    images = {} if "SLIPWAY_REGISTRY" in chosen else {"SLIPWAY_IMAGES": str(home.folder / "images")}
-    return {
-        "SLIPWAY_COLLECTION_STORAGE": azurite.connection_string,
-        **chosen,
-        **images,
-        # Replicas are processes of this machine, whatever others are.
-        "SLIPWAY_TARGET_PLATFORM": chosen.get("SLIPWAY_TARGET_PLATFORM") or this_platform(),
-        "AzureWebJobsStorage": azurite.connection_string,
-        "SLIPWAY_ACCOUNTS": f"{SUBSCRIPTION}/local/local",
-        "SLIPWAY_SECRET": home.secret("secret"),
-        "SLIPWAY_COMMAND_ACCOUNTS": f"{SUBSCRIPTION}/local/local",
-        "SLIPWAY_TOKEN_ISSUERS": issuer.signer.url,
-        "SLIPWAY_TOKEN_AUDIENCES": AUDIENCE,
-        "SLIPWAY_TOKEN_JWKS_URL": issuer.keys_url,
-        "SLIPWAY_FETCH_ALLOW": f"127.0.0.1:{azurite.blob}",
-        "SLIPWAY_FETCH_CONTAINERS": UPLOADS,
-        "SLIPWAY_LOCAL_COMPUTE_URL": f"http://127.0.0.1:{ports.control}",
-        "SLIPWAY_LOCAL_COMPUTE_TOKEN": home.secret("compute-token"),
-        "SLIPWAY_LOCAL_FRONT_END": f"http://127.0.0.1:{ports.front_end}",
-    }
-
-
-def _chosen() -> dict[str, str]:
-    """The settings that who starts the stack may choose."""
-    return {name: value for name, value in os.environ.items() if name.startswith(_CHOSEN)}
-
-
 def _environment(**settings: str) -> dict[str, str]:
     return inherited(PYTHONPATH=str(REPOSITORY), PYTHONUNBUFFERED="1", **settings)
 
@@ -203,6 +156,9 @@ async def _answers(url: str, headers: dict[str, str]) -> bool:
 async def _until(ready: Callable[[], Awaitable[bool]], child: Child) -> None:
     deadline = time.monotonic() + _READY_SECONDS
     while not await ready():
+        if child.code is not None:
+            said, log = last_words(child.program.log), child.program.log
+            raise StackError(f"{child.program.name} cannot start: {said}\nIts log is {log}.")
         if time.monotonic() > deadline:
             raise StackError(f"{child.program.name} did not get ready; its log is {child.program.log}.")
         await asyncio.sleep(0.05)

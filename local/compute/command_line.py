@@ -7,8 +7,8 @@ from pathlib import Path
 from local.compute.contents import Content
 from local.compute.state import Deployment
 from shared.compute.environment import service_environment, used_targets
-from shared.compute_settings import collection_targets
 from shared.images.image_config import CONDA
+from shared.settings.compute import collection_targets
 
 ADDRESS = "127.0.0.1"
 _FROM_THIS_MACHINE = ("PATH", "HOME", "LANG", "TMPDIR", "JAVA_HOME")

@@ -138,14 +138,15 @@ class LayeringImageBuilder:
         await self._target(source).remove_tag(digest)
 
     async def _base(self, source: ImageSource, log: BuildLog) -> str:
-        known = source.known.get(content_key(source.manifest.id, _BASE))
-        named = self._settings.bases.get(source.manifest.target_runtime.runtime_type, "")
-        if known is None and not named and self._settings.bases:
-            message = (
-                f"targetRuntime.runtimeType: got {source.manifest.target_runtime.runtime_type}; no base image is set for it."
-            )
+        known = source.known.get(content_key(source.manifest.id, _BASE), Content("")).digest
+        runtime = source.manifest.target_runtime.runtime_type
+        named = self._settings.bases.get(runtime, "")
+        if not known and not named and self._settings.bases:
+            setting = f"SLIPWAY_BASE_IMAGE_{runtime.upper()}"
+            message = f"targetRuntime.runtimeType: got {runtime}; no base image is set for it: {setting} is to name one."
             raise BuildFailed(message, code="RuntimeNotSupported")
-        base = known.digest if known else await self._bases.pin(named) if named else ""
+        # A manifest that was first built for a folder has none; its image for a registry must have one all the same.
+        base = known or (await self._bases.pin(named) if named else "")
         if base:
             log.line(
                 f"base image {base}{', as in the first image of this manifest' if known else f', which {named} is today'}"

@@ -5,8 +5,8 @@ import pytest
 
 from shared.domain.accounts import Account
 from shared.domain.manifests import RuntimeType
-from shared.environment import SettingError
 from shared.settings import read_settings
+from shared.settings.environment import SettingError
 from shared.storage.connection import StorageConnection, StorageSettingError
 from tests.settings import SETTINGS
 

@@ -4,9 +4,9 @@ from shared.compute.kubernetes.access import checked
 from shared.compute.kubernetes.api import KubernetesApi
 from shared.compute.kubernetes.connections import connecting
 from shared.compute.kubernetes.deployer import KubernetesCompute
-from shared.compute_settings import ComputeSettings
 from shared.domain.compute_resources import ClusterSettings
 from shared.domain.ports import Clock
+from shared.settings.compute import ComputeSettings
 
 
 class KubernetesClusters:
