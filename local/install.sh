@@ -50,8 +50,9 @@ part() {
     echo "  $name: done in $(($(date +%s) - began)) s"
 }
 
+# By a signal that cannot be missed: the ticker may have begun so lately that it still has our own traps.
 stop_ticker() {
-    { [ "$ticker" ] && kill "$ticker" && wait "$ticker"; } 2>/dev/null || :
+    { [ "$ticker" ] && kill -9 "$ticker" && wait "$ticker"; } 2>/dev/null || :
     ticker=
 }
 
@@ -85,7 +86,7 @@ add_packages() {
 }
 
 megabytes() {
-    du -sk "$venv" local/azurite/node_modules | awk '{ sum += $1 } END { printf "%d", sum / 1024 }'
+    du -sk "$venv" local/azurite/node_modules 2>/dev/null | awk '{ sum += $1 } END { printf "%d", sum / 1024 }'
 }
 
 bring_python() {

@@ -60,7 +60,7 @@ class Ports:
 def port_of(text: str) -> int:
     """The port that a setting names; raises StackError where it is none."""
     if not text.isascii() or not text.isdecimal() or len(text) > _DIGITS or not 0 < int(text) < 65536:
-        raise StackError(f"PORT: got '{text[:64]}'; accepts a number from 1 to 65535.")
+        raise StackError(f"PORT: got {text[:64]!r}; accepts a number from 1 to 65535.")
     return int(text)
 
 

@@ -92,8 +92,8 @@ async def running_stack(home: Home, port: int, cache: Path, progress: Progress =
     """The stack, ready to be called, until the context ends. Raises StackError."""
     call_loopback_directly()
     await asyncio.to_thread(_ensure_azurite)
-    ensure_writable(cache, "SLIPWAY_SCRATCH")
     with home.locked():
+        ensure_writable(cache, "SLIPWAY_SCRATCH")
         refuse_taken(port, "which PORT names for the API", "Set PORT to another.")
         ports = home.ports(but=port)
         azurite = AzuriteAddress(ports.blob, ports.queue, ports.table)

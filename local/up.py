@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import shlex
 import sys
 import time
 from contextlib import suppress
@@ -72,7 +73,9 @@ def _load() -> "Callable[[Home, int, Path, Progress], AbstractAsyncContextManage
 
 
 def _ready(home: Home, running: "Running") -> str:
-    return _READY.format(base_url=running.base_url, description=home.description, home=home.folder, python=sys.executable)
+    return _READY.format(
+        base_url=running.base_url, description=home.description, home=home.folder, python=shlex.quote(sys.executable)
+    )
 
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ def _home() -> Iterator[Home]:
     """The home that SLIPWAY_HOME names, which is kept; else one that is removed."""
     if os.environ.get("SLIPWAY_HOME"):
         home = Home.chosen()
+        print(f"The state is kept in {home.folder}.", flush=True)
         yield home
-        print(f"The state is kept in {home.folder}.")
         return
     with tempfile.TemporaryDirectory(prefix="slipway-demo-") as folder:
         yield Home(Path(folder))

@@ -158,6 +158,8 @@ async def main_job(running: Running, progress: Progress) -> None:
 async def on_a_stack(home: Home, port: int, cache: Path, progress: Progress) -> None:
     """The whole road, on a stack that is started for it and stopped after it. Raises DemoFailed and StackError."""
     async with running_stack(home, port, cache, progress) as running:
-        progress.done("the stack is up: Azurite, the Functions host, the compute node, a token issuer")
+        progress.done(
+            f"the stack is up at http://127.0.0.1:{port}: Azurite, the Functions host, the compute node, a token issuer"
+        )
         await main_job(running, progress)
     progress.done("stopped everything")

@@ -1,0 +1,202 @@
+"""What `local/install.sh` says and does on machines of many kinds: other Pythons than ours, with uv or without, offline."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+DEAD = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+WANTED = (REPOSITORY / ".python-version").read_text().strip()
+SERIES = WANTED.rpartition(".")[0]
+_MEGABYTE = 1024 * 1024
+
+# A Python of another release than ours: what it is asked with -c it answers as ours does; what it makes is a program, too.
+PYTHON = f"""#!/bin/sh
+case $1 in
+    -c) exec {sys.executable} -c "import collections, sys
+sys.version_info = collections.namedtuple('V', 'major minor micro releaselevel serial')(VERSION, 'final', 0)
+$2" ;;
+    -V) echo Python NAMED ;;
+    -m) case $2 in
+        venv) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && cp "${{0%/*}}/uv-of-environment" "$3/bin/uv" ;;
+        pip) PIP ;;
+        local.azurite.install) AZURITE ;;
+    esac ;;
+esac
+"""
+
+
+@dataclass
+class Machine:
+    """A checkout, and the programs that are found on it."""
+
+    folder: Path
+    programs: dict[str, str] = field(default_factory=lambda: {"uv-of-environment": "echo installed"})
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def python(self, version: str, *, name: str = f"python{SERIES}", pip: str = "true", azurite: str = "true") -> None:
+        """A Python of that version, under that name."""
+        told = PYTHON.replace("VERSION", version.replace(".", ", ")).replace("NAMED", version)
+        self.programs[name] = told.replace("PIP", pip).replace("AZURITE", azurite)
+
+    def install(self, what: str = "up") -> subprocess.CompletedProcess[str]:
+        for folder in ("requirements", "azurite"):
+            ignored = shutil.ignore_patterns("node_modules")
+            shutil.copytree(REPOSITORY / "local" / folder, self.folder / "local" / folder, ignore=ignored)
+        for name in ("local/__init__.py", "local/install.sh", ".python-version"):
+            shutil.copy(REPOSITORY / name, self.folder / name)
+        programs = self.folder / "programs"
+        programs.mkdir()
+        for name, text in self.programs.items():
+            (programs / name).write_text(text if text.startswith("#!") else f"#!/bin/sh\n{text}\n")
+            (programs / name).chmod(0o755)
+        environment = {"PATH": f"{programs}:{self._tools()}", "HOME": str(self.folder), **self.environment}
+        command = ["sh", "local/install.sh", ".venv", what]
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    def _tools(self) -> Path:
+        """The standard tools, and nothing else that this machine has."""
+        tools = self.folder / "tools"
+        tools.mkdir()
+        for name in ("sh", "cat", "cp", "mkdir", "sed", "grep", "tail", "date", "sleep", "du", "awk", "kill", "env"):
+            if found := shutil.which(name):
+                (tools / name).symlink_to(found)
+        return tools
+
+
+@pytest.fixture
+def machine(tmp_path) -> Machine:
+    (tmp_path / "local").mkdir()
+    return Machine(tmp_path)
+
+
+def test_each_part_is_told_by_name_and_time_and_no_program_is_heard(machine):
+    noise = 'echo "npm warn allow-scripts protobufjs (postinstall)" >&2; echo added 194 packages'
+    machine.python(WANTED, pip=noise, azurite=noise)
+    done = machine.install()
+    assert (done.returncode, done.stderr) == (0, "")
+    parts = [f"environment of Python {WANTED}", "uv", r"\d+ packages", "Azurite"]
+    told = [f"  {part}\n  {part}: done in \\d+ s\n" for part in parts]
+    head = "Installing what `make up` needs into .venv, once:\n"
+    assert re.fullmatch(head + "".join(told) + r"Installed: \d+ MB in .venv and local/azurite/node_modules.\n", done.stdout)
+
+
+def test_a_part_that_takes_long_is_named_meanwhile(machine):
+    machine.python(WANTED, pip="sleep 5")
+    assert "\n  uv\n  uv: 4 s …\n  uv: done in 5 s\n" in re.sub(r"done in [56] s", "done in 5 s", machine.install().stdout)
+
+
+@pytest.mark.parametrize("what", ["demo", "test"])
+def test_what_one_more_command_needs_is_put_on_top(machine, what):
+    machine.python(WANTED)
+    (machine.folder / ".venv" / "bin").mkdir(parents=True)
+    uv = machine.folder / ".venv" / "bin" / "uv"
+    uv.write_text(f'#!/bin/sh\necho "$@" > {machine.folder}/asked')
+    uv.chmod(0o755)
+    assert f"Installing what `make {what}` needs" in machine.install(what).stdout
+    asked = (machine.folder / "asked").read_text()
+    assert asked.startswith("pip install ")
+    assert asked.endswith(f"--require-hashes -r local/requirements/{what}.txt\n")
+
+
+def test_without_a_network_pip_is_one_sentence(machine):
+    machine.python(WANTED, pip=f'"{sys.executable}" "$@" --no-cache-dir --target {machine.folder}/target')
+    machine.environment = {**DEAD, "PIP_CONFIG_FILE": os.devnull}
+    assert no_network(machine) == "uv"
+
+
+def test_without_a_network_uv_is_one_sentence(machine):
+    machine.python(WANTED)
+    real = Path(sys.executable).with_name("uv")
+    machine.programs["uv-of-environment"] = (
+        f'exec "{real}" pip install --no-config --target {machine.folder}/target -r local/requirements/up.txt'
+    )
+    machine.environment = {**DEAD, "UV_CACHE_DIR": str(machine.folder / "cache"), "UV_NO_CONFIG": "1"}
+    assert re.fullmatch(r"\d+ packages", no_network(machine))
+
+
+def test_without_a_network_npm_is_one_sentence(machine):
+    machine.python(WANTED, azurite=f'PYTHONPATH=. exec "{sys.executable}" "$@"')
+    machine.environment = {**DEAD, "npm_config_cache": str(machine.folder / "cache")}
+    assert no_network(machine) == "Azurite"
+
+
+def test_without_a_network_a_python_that_uv_would_bring_is_one_sentence(machine):
+    real = Path(sys.executable).with_name("uv")
+    machine.programs["uv"] = f'exec "{real}" "$@" --managed-python --no-config'
+    machine.environment = {**DEAD, "UV_CACHE_DIR": str(machine.folder / "cache")}
+    assert no_network(machine, remedy=f"install Python {SERIES}") == f"Python {WANTED}"
+
+
+def no_network(machine: Machine, remedy: str = "connect this machine or set HTTPS_PROXY") -> str:
+    """Install; what was not downloaded, of the one line that said so."""
+    done = machine.install()
+    assert done.returncode == 1
+    said = re.fullmatch(f"No network: (.+) could not be downloaded; {remedy}, and run make again.\n", done.stderr)
+    assert said, (done.stdout, done.stderr)
+    return said[1]
+
+
+def test_another_failure_shows_what_was_said_and_where_the_rest_is(machine):
+    machine.python(WANTED, azurite='echo "npm error code ENOSPC" >&2; exit 3')
+    done = machine.install()
+    assert done.returncode == 1
+    assert done.stderr == (
+        "npm error code ENOSPC\nAzurite: failed with exit code 3. All that was said is in .venv/install.log.\n"
+    )
+
+
+def test_the_release_that_is_known_to_be_good_comes_first(machine):
+    machine.python(f"{SERIES}.99")
+    machine.python(WANTED, name="python3")
+    assert f"environment of Python {WANTED}\n" in machine.install().stdout
+
+
+def test_another_release_of_its_series_will_do(machine):
+    machine.python(f"{SERIES}.99", name="python3")
+    assert f"environment of Python {SERIES}.99\n" in machine.install().stdout
+
+
+def test_uv_brings_the_release_where_no_other_of_its_series_is(machine):
+    machine.python("3.9.1", name="python3")
+    machine.python(WANTED, name="brought")
+    machine.programs["uv"] = f"""case "$1 $2" in
+    "python install") echo "$3" > {machine.folder}/installed ;;
+    "python find") cat {machine.folder}/installed >/dev/null 2>&1 && echo {machine.folder}/programs/brought ;;
+esac"""
+    done = machine.install()
+    assert (machine.folder / "installed").read_text() == f"{WANTED}\n"
+    assert f"  Python {WANTED}: done in" in done.stdout
+    assert f"environment of Python {WANTED}: done in" in done.stdout
+
+
+@pytest.mark.parametrize("version", [None, "3.9.1", "3.14.0", "2.7.18"])
+def test_neither_python_nor_uv_is_one_sentence(machine, version):
+    if version:
+        machine.python(version, name="python3")
+    done = machine.install()
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"Neither Python {SERIES} nor uv, which would bring it, was found: install one of them, and run make again.\n"
+    )
+
+
+def test_what_make_up_installs_stays_small():
+    """What the README promises: 600 MB. The bytecode that Python adds as it is used is not counted."""
+    names = re.findall("^([a-z0-9-]+)==", (REPOSITORY / "local" / "requirements" / "up.txt").read_text(), re.MULTILINE)
+    files = [Path(str(file.locate())) for name in names for file in distribution(name).files or []]
+    azurite = [
+        Path(folder) / name for folder, _, names in os.walk(REPOSITORY / "local/azurite/node_modules") for name in names
+    ]
+    used = sum(file.stat().st_blocks * 512 for file in {*files, *azurite} if file.exists() and file.suffix != ".pyc")
+    assert 100 * _MEGABYTE < used < 600 * _MEGABYTE, f"{used / _MEGABYTE:.0f} MB"
