@@ -1,12 +1,14 @@
 """What `local/install.sh` says and does on machines of many kinds: other Pythons than ours, with uv or without, offline."""
 
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from importlib.metadata import distribution
+from importlib.metadata import distribution, packages_distributions
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -200,3 +202,40 @@ def test_what_make_up_installs_stays_small():
     ]
     used = sum(file.stat().st_blocks * 512 for file in {*files, *azurite} if file.exists() and file.suffix != ".pyc")
     assert 100 * _MEGABYTE < used < 600 * _MEGABYTE, f"{used / _MEGABYTE:.0f} MB"
+
+
+def pins(file: str) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==([^ ;]+)", (REPOSITORY / file).read_text(), re.MULTILINE))
+
+
+def test_the_sets_stand_on_each_other_and_pin_one_version_of_each_package():
+    files = ["requirements.txt", *(f"local/requirements/{name}.txt" for name in ("up", "demo", "test"))]
+    for smaller, larger in pairwise(map(pins, files)):
+        assert smaller.items() < larger.items()
+    for file in files:
+        packages = re.split(r"^(?=[a-z])", (REPOSITORY / file).read_text(), flags=re.MULTILINE)[1:]
+        assert len(packages) == len(pins(file))
+        assert all("--hash=sha256:" in package for package in packages)
+
+
+def test_make_up_installs_what_the_stack_imports():
+    """Only what the demo trains its models with is its own."""
+    installed = {name.replace("_", "-").lower() for name in pins("local/requirements/up.txt")}
+    folders = ["functions", "shared", "local"]
+    files = [REPOSITORY / "function_app.py", *(file for folder in folders for file in (REPOSITORY / folder).rglob("*.py"))]
+    imported = {name for file in files if "node_modules" not in file.parts for name in imports(file)}
+    distributions = packages_distributions()
+    ours = {"functions", "shared", "local", "runtime", "function_app"}
+    missing = {
+        name
+        for name in imported - sys.stdlib_module_names - ours
+        if not installed & {found.replace("_", "-").lower() for found in distributions.get(name, ())}
+    }
+    assert missing == {"sklearn"}
+
+
+def imports(file: Path) -> set[str]:
+    """The first names of the modules that a file imports."""
+    found = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = [[alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module] for node in found]
+    return {name.partition(".")[0] for several in names for name in several if name}
