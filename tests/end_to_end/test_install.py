@@ -43,6 +43,7 @@ class Machine:
     folder: Path
     programs: dict[str, str] = field(default_factory=lambda: {"uv-of-environment": "echo installed"})
     environment: dict[str, str] = field(default_factory=dict)
+    shell: tuple[str, ...] = ("sh",)
 
     def python(self, version: str, *, name: str = f"python{SERIES}", pip: str = "true", azurite: str = "true") -> None:
         """A Python of that version, under that name."""
@@ -61,7 +62,7 @@ class Machine:
             (programs / name).write_text(text if text.startswith("#!") else f"#!/bin/sh\n{text}\n")
             (programs / name).chmod(0o755)
         environment = {"PATH": f"{programs}:{self._tools()}", "HOME": str(self.folder), **self.environment}
-        command = ["sh", "local/install.sh", ".venv", what]
+        command = [*self.shell, "local/install.sh", ".venv", what]
         return subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=120, check=False
         )
@@ -70,7 +71,7 @@ class Machine:
         """The standard tools, and nothing else that this machine has."""
         tools = self.folder / "tools"
         tools.mkdir()
-        for name in ("sh", "cat", "cp", "mkdir", "sed", "grep", "tail", "date", "sleep", "du", "awk", "kill", "env"):
+        for name in ("sh", "cat", "cp", "mkdir", "sed", "grep", "tail", "date", "sleep", "du", "awk", "kill", "env", "bash"):
             if found := shutil.which(name):
                 (tools / name).symlink_to(found)
         return tools
@@ -82,7 +83,9 @@ def machine(tmp_path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_each_part_is_told_by_name_and_time_and_no_program_is_heard(machine):
+@pytest.mark.parametrize("shell", [("sh",), ("bash", "--posix")])  # the sh of macOS is bash
+def test_each_part_is_told_by_name_and_time_and_no_program_is_heard(machine, shell):
+    machine.shell = shell
     noise = 'echo "npm warn allow-scripts protobufjs (postinstall)" >&2; echo added 194 packages'
     machine.python(WANTED, pip=noise, azurite=noise)
     done = machine.install()
@@ -149,7 +152,9 @@ def no_network(machine: Machine, remedy: str = "connect this machine or set HTTP
     return said[1]
 
 
-def test_another_failure_shows_what_was_said_and_where_the_rest_is(machine):
+@pytest.mark.parametrize("shell", [("sh",), ("bash", "--posix")])
+def test_another_failure_shows_what_was_said_and_where_the_rest_is(machine, shell):
+    machine.shell = shell
     machine.python(WANTED, azurite='echo "npm error code ENOSPC" >&2; exit 3')
     done = machine.install()
     assert done.returncode == 1
