@@ -43,7 +43,7 @@ lock: $(STACK)
 		$(COMPILE) pyproject.toml --group $$group -c local/requirements/test.txt -o local/requirements/$$group.txt || exit; done
 	@$(COMPILE) -U runtime/requirements.in --universal --python-version 3.12 --no-emit-package msrest \
 		--no-emit-package requests-oauthlib --no-emit-package oauthlib -o runtime/requirements.txt
-	@cd local/azurite && rm package-lock.json && $(abspath $(VENV))/bin/npm install --package-lock-only --silent
+	@cd local/azurite && rm -rf package-lock.json node_modules && $(abspath $(VENV))/bin/npm install --package-lock-only --silent
 
 $(STACK): local/requirements/up.txt local/azurite/package-lock.json .python-version
 	@sh local/install.sh $(VENV) up

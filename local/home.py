@@ -65,6 +65,8 @@ class Home:
             return described
         except (FileNotFoundError, NotADirectoryError):
             pass
+        except (OSError, ValueError) as error:
+            raise StackError(f"{self.description} cannot be read: {error}") from None
         raise StackError("nothing is running here: `make up` first")
 
     def ports(self, but: int) -> Ports:

@@ -127,6 +127,17 @@ def test_a_stack_that_was_killed_does_not_run(home):
         killed.running()
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff"])
+def test_a_description_that_cannot_be_read_is_named(home, content):
+    home.description.write_bytes(content)
+    with pytest.raises(StackError, match=f"^{re.escape(str(home.description))} cannot be read: "):
+        home.running()
+    home.description.unlink()
+    home.description.mkdir()
+    with pytest.raises(StackError, match=r"cannot be read: .*Is a directory"):
+        home.running()
+
+
 def test_two_stacks_do_not_share_a_home(home):
     with pytest.raises(StackError, match=r"^Another stack is running on .*; stop it, or set SLIPWAY_HOME.$"), home.locked():
         pass

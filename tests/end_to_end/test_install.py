@@ -1,6 +1,7 @@
 """What `local/install.sh` says and does on machines of many kinds: other Pythons than ours, with uv or without, offline."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -221,6 +222,14 @@ def test_the_sets_stand_on_each_other_and_pin_one_version_of_each_package():
         packages = re.split(r"^(?=[a-z])", (REPOSITORY / file).read_text(), flags=re.MULTILINE)[1:]
         assert len(packages) == len(pins(file))
         assert all("--hash=sha256:" in package for package in packages)
+
+
+def test_azurite_is_pinned_by_digests_and_without_what_it_does_not_use():
+    packages = json.loads((REPOSITORY / "local" / "azurite" / "package-lock.json").read_text())["packages"]
+    others = {name: package for name, package in packages.items() if name and package.get("resolved") != "file:unused"}
+    assert len(others) > 100
+    assert [name for name, package in others.items() if "integrity" not in package] == []
+    assert not {f"node_modules/{name}" for name in ("applicationinsights", "mysql2", "tedious")} & others.keys()
 
 
 def test_make_up_installs_what_the_stack_imports():
