@@ -5,9 +5,11 @@ import sys
 from collections.abc import Mapping
 
 from local.azurite.server import AzuriteAddress
-from local.home import Home, Ports, StackError
+from local.errors import StackError
+from local.home import Home
 from local.issuer import AUDIENCE, Issuer
 from local.machine import this_platform
+from local.ports import Ports
 from local.upload import CONTAINER as UPLOADS
 from shared.settings.names import is_setting, unknown
 

@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.proxies import past_proxies
+
 _logger = logging.getLogger("local")
 
 _FIRST_PAUSE = 0.5
@@ -109,6 +111,6 @@ def descendants(pid: int) -> set[int]:
 
 
 def inherited(**settings: str) -> dict[str, str]:
-    """This process's environment with those settings, and without any other of the app's."""
+    """This process's environment with those settings, and without any other of the app's; loopback is called directly."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("SLIPWAY_", "AzureWebJobs"))}
-    return {**ours, **settings}
+    return {**ours, **past_proxies(ours), **settings}

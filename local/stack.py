@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import CalledProcessError
 
 import httpx
 from azure.core.exceptions import ResourceExistsError
@@ -19,9 +20,13 @@ from local.azurite.install import ensure_installed
 from local.azurite.server import AzuriteAddress
 from local.children import Child, Program, inherited
 from local.compute.limits import Limits
-from local.home import Home, Ports, StackError, refuse_taken
+from local.errors import StackError
+from local.home import Home, ensure_writable
 from local.issuer import Issuer, write_private
 from local.logs import last_words
+from local.ports import Ports, refuse_taken
+from local.progress import SILENT, Progress
+from local.proxies import call_loopback_directly
 from shared.identity.roles import Role
 from shared.storage.queues import COMMANDS, EVENTS, POISON
 
@@ -66,15 +71,17 @@ class Running:
 
 
 @asynccontextmanager
-async def running_stack(home: Home, port: int, cache: Path) -> AsyncIterator[Running]:
+async def running_stack(home: Home, port: int, cache: Path, progress: Progress = SILENT) -> AsyncIterator[Running]:
     """The stack, ready to be called, until the context ends. Raises StackError."""
     chosen = chosen_settings(os.environ)
-    await asyncio.to_thread(ensure_installed)
+    call_loopback_directly()
+    await asyncio.to_thread(_ensure_azurite)
     with home.locked():
-        refuse_taken(port, "which PORT names for the API")
+        ensure_writable(cache, "SLIPWAY_SCRATCH")
+        refuse_taken(port, "which PORT names for the API", "Set PORT to another.")
         ports = home.ports(but=port)
         azurite = AzuriteAddress(ports.blob, ports.queue, ports.table)
-        issuer = Issuer(home.folder / "secrets" / "issuer.pem", ports.issuer)
+        issuer = _issuer(home, ports)
         issuer.start()
         storage = Child(_storage(home, azurite))
         settings = {**app_settings(chosen, home, ports, azurite, issuer), "SLIPWAY_SCRATCH": str(cache)}
@@ -89,22 +96,38 @@ async def running_stack(home: Home, port: int, cache: Path) -> AsyncIterator[Run
         )
         try:
             await storage.start()
-            await _until(lambda: asyncio.to_thread(azurite.answers), storage)
+            await _until(lambda: asyncio.to_thread(azurite.answers), storage, progress)
             await _provide_queues(azurite)
             for worker in workers:
                 await worker.start()
-            await _until(lambda: _answers(f"http://127.0.0.1:{ports.control}/", {}), workers[0])
-            await _until(lambda: _answers(*_models_call(running)), workers[1])
+            await _until(lambda: _answers(f"http://127.0.0.1:{ports.control}/", {}), workers[0], progress)
+            await _until(lambda: _answers(*_models_call(running)), workers[1], progress)
             for child in (storage, *workers):
                 child.keep()
             write_private(home.description, running.description().encode())
             yield running
         finally:
+            progress.begin("stopping everything")
             home.description.unlink(missing_ok=True)
             granted = (COMPUTE_STOP_SECONDS, _HOST_STOP_SECONDS)
             await asyncio.gather(*(worker.stop(seconds) for worker, seconds in zip(workers, granted, strict=True)))
             await storage.stop(_STORAGE_STOP_SECONDS)
             await asyncio.to_thread(issuer.stop)
+
+
+def _ensure_azurite() -> None:
+    try:
+        ensure_installed()
+    except CalledProcessError as error:
+        raise StackError(f"Azurite is not installed, and npm could not install it ({error}).") from None
+
+
+def _issuer(home: Home, ports: Ports) -> Issuer:
+    key = home.folder / "secrets" / "issuer.pem"
+    try:
+        return Issuer(key, ports.issuer)
+    except ValueError:
+        raise StackError(f"{key} is damaged: put it back; or delete it, and tokens that were handed out end.") from None
 
 
 def _storage(home: Home, azurite: AzuriteAddress) -> Program:
@@ -147,13 +170,14 @@ def _models_call(running: Running) -> tuple[str, dict[str, str]]:
 
 async def _answers(url: str, headers: dict[str, str]) -> bool:
     try:
-        async with httpx.AsyncClient(timeout=10) as client:
+        async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
             return (await client.get(url, headers=headers)).status_code == 200
     except httpx.HTTPError:
         return False
 
 
-async def _until(ready: Callable[[], Awaitable[bool]], child: Child) -> None:
+async def _until(ready: Callable[[], Awaitable[bool]], child: Child, progress: Progress) -> None:
+    progress.begin(f"starting {child.program.name}")
     deadline = time.monotonic() + _READY_SECONDS
     while not await ready():
         if child.code is not None:

@@ -8,9 +8,11 @@ import pytest
 
 from local.app_settings import app_settings, chosen_settings
 from local.azurite.server import AzuriteAddress
-from local.home import Home, Ports, StackError
+from local.errors import StackError
+from local.home import Home
 from local.issuer import Issuer
 from local.machine import this_platform
+from local.ports import Ports
 from shared.settings import Settings, read_settings
 from shared.settings.names import NAMES
 
