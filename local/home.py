@@ -46,14 +46,24 @@ class Home:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder; raises StackError when another stack does, or nothing can be written there."""
+        own = self._is_own()
         for folder in (self.folder, *(self.folder / name for name in ("secrets", "logs", "azurite"))):
             ensure_writable(folder, "SLIPWAY_HOME")
+            if own or folder != self.folder:  # a folder that holds other things, too, keeps who may look into it
+                folder.chmod(0o700)
         with self._lock.open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise StackError(f"Another stack is running on {self.folder}; stop it, or set SLIPWAY_HOME.") from None
             yield
+
+    def _is_own(self) -> bool:
+        """Whether nothing else is kept in the folder."""
+        try:
+            return self._lock.exists() or not any(self.folder.iterdir())
+        except OSError:  # it is not there yet, or no folder, which is told when it is used
+            return True
 
     def running(self) -> dict[str, Any]:
         """How the stack that runs here is called; raises StackError when none does, also where one was killed."""

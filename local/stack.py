@@ -73,6 +73,7 @@ class Running:
 @asynccontextmanager
 async def running_stack(home: Home, port: int, cache: Path, progress: Progress = SILENT) -> AsyncIterator[Running]:
     """The stack, ready to be called, until the context ends. Raises StackError."""
+    os.umask(0o077)  # what a stack keeps is for nobody else on this machine, and its children are as careful
     chosen = chosen_settings(os.environ)
     call_loopback_directly()
     await asyncio.to_thread(_ensure_azurite)
@@ -80,7 +81,7 @@ async def running_stack(home: Home, port: int, cache: Path, progress: Progress =
         ensure_writable(cache, "SLIPWAY_SCRATCH")
         refuse_taken(port, "which PORT names for the API", "Set PORT to another.")
         ports = home.ports(but=port)
-        azurite = AzuriteAddress(ports.blob, ports.queue, ports.table)
+        azurite = AzuriteAddress(ports.blob, ports.queue, ports.table, home.secret("azurite-key"))
         issuer = _issuer(home, ports)
         issuer.start()
         storage = Child(_storage(home, azurite))
@@ -133,7 +134,7 @@ def _issuer(home: Home, ports: Ports) -> Issuer:
 def _storage(home: Home, azurite: AzuriteAddress) -> Program:
     data = home.folder / "azurite"
     command = [sys.executable, "-m", "local.tether", *azurite.command(data)]
-    return Program("Azurite", command, _environment(), home.folder / "logs" / "azurite.log")
+    return Program("Azurite", command, _environment(**azurite.environment), home.folder / "logs" / "azurite.log")
 
 
 async def _provide_queues(azurite: AzuriteAddress) -> None:

@@ -11,7 +11,7 @@ from azure.core.exceptions import AzureError
 from azure.storage.blob import BlobSasPermissions, generate_blob_sas
 from azure.storage.blob.aio import BlobServiceClient
 
-from local.azurite.server import ACCOUNT, KEY
+from local.azurite.server import ACCOUNT
 from local.errors import StackError, told
 from local.home import Home
 from local.proxies import call_loopback_directly
@@ -35,11 +35,12 @@ class Uploads:
             if not await container.exists():
                 await container.create_container()
             await container.upload_blob(path, content)
+            key = str(service.credential.account_key)
         signature = generate_blob_sas(
             ACCOUNT,
             CONTAINER,
             path,
-            account_key=KEY,
+            account_key=key,
             permission=BlobSasPermissions(read=True),
             expiry=datetime.now(UTC) + _GOOD_FOR,
         )

@@ -29,7 +29,7 @@ def told(tmp_path):
 
     def settings(**environment: str) -> dict[str, str]:
         home, ports = Home(tmp_path), Ports(1, 2, 3, 4, 5, 6)
-        return app_settings(chosen_settings(environment), home, ports, AzuriteAddress(1, 2, 3), issuer)
+        return app_settings(chosen_settings(environment), home, ports, AzuriteAddress(1, 2, 3, "eA=="), issuer)
 
     yield settings
     issuer.stop()
