@@ -84,7 +84,7 @@ async def test_the_permissions_that_are_checked_are_enough_to_check(kubernetes, 
     [
         (faults.broken(503, times=None), "ClusterUnavailable"),
         (faults.dropped(times=None), "ClusterUnavailable"),
-        (faults.expired(times=None), "ClusterForbidden"),
+        (faults.expired(times=None), "ClusterUnauthenticated"),
         (faults.something_else(200, "<html>"), "ClusterUnavailable"),
     ],
     ids=["broken", "dropped", "not known", "another server"],

@@ -29,8 +29,9 @@ _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 class KubernetesApi:
     """One namespace of one cluster.
 
-    Every call raises ServiceError (code ClusterForbidden) for what this app may not do, Throttled, and Unavailable when the
-    cluster is away or does not answer in time; what changes something raises LeaseLost before it does.
+    Every call raises ServiceError (ClusterUnauthenticated for credentials that are refused, ClusterForbidden for what this
+    app may not do), Throttled, and Unavailable when the cluster is away or does not answer in time; what changes something
+    raises LeaseLost before it does.
     """
 
     def __init__(self, connect: Connect, namespace: str, *, seconds: float = SECONDS) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import ssl
+import time
 from datetime import datetime
 from typing import Any, Self
 
@@ -34,7 +35,8 @@ class StandIn:
 
     `calls` are the requests so far; `denied` the permissions that the caller lacks, as `verb resource.group` or
     `verb resource/subresource.group`; `allowed`, unless it is None, all that it has; `needed` what it had to
-    have so far; `tokens` who may call; `groups` more groups of the API that are served by others.
+    have so far; `tokens` who may call; `groups` more groups of the API that are served by others. For `warming` seconds
+    of `clock` after it was started again, it knows no permissions: everything is answered 403.
     """
 
     def __init__(self, *, validating: bool = True, tls: ssl.SSLContext | None = None) -> None:
@@ -44,6 +46,9 @@ class StandIn:
         self.needed: set[str] = set()
         self.tokens = {TOKEN}
         self.groups: set[str] = set()
+        self.warming = 0.5
+        self.clock = time.monotonic
+        self._warm_at = 0.0
         self.store = Store(validating=validating)
         self._tls = tls
         self._faults: list[tuple[Predicate, Fault, list[int]]] = []
@@ -54,19 +59,32 @@ class StandIn:
         self.add_namespace("default")
 
     async def __aenter__(self) -> Self:
+        await self._start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start_again(self) -> None:
+        """It is back at its address, with all it held."""
+        self._leaving = asyncio.Event()
+        self._warm_at = self.clock() + self.warming
+        await self._start()
+
+    async def stop(self) -> None:
+        """It is away, and whoever waits for an answer gets none."""
+        self._leaving.set()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _start(self) -> None:
         application = web.Application(client_max_size=8 * 1024 * 1024)
         application.router.add_route("*", "/{path:.*}", self._serve)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls)
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._tls)
         await site.start()
         self._port = self._runner.addresses[0][1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._leaving.set()
-        assert self._runner is not None
-        await self._runner.cleanup()
 
     @property
     def url(self) -> str:
@@ -138,6 +156,8 @@ class StandIn:
     def _answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
         if not is_admin(request) and token_of(request) not in self.tokens and not request.get_extra_info("peercert"):
             raise statuses.unauthorized()
+        if not is_admin(request) and self.clock() < self._warm_at:
+            raise statuses.forbidden_path(request.method.lower(), request.path)
         if request.path == "/version":
             return web.json_response(VERSION)
         parts = request.path.strip("/").split("/")

@@ -77,6 +77,11 @@ def forbidden(verb: str, resource: str, name: str, namespace: str) -> Refused:
     return Refused(403, "Forbidden", f"{named} is forbidden: {said}", _about(resource, name))
 
 
+def forbidden_path(verb: str, path: str) -> Refused:
+    """By RBAC, of what is no object; and of everything, as long as it knows no permissions yet."""
+    return Refused(403, "Forbidden", f'forbidden: User "slipway-test" cannot {verb} path "{path}"')
+
+
 def unauthorized() -> Refused:
     return Refused(401, "Unauthorized", "Unauthorized")
 
