@@ -101,7 +101,7 @@ class LocalProcessCompute:
             service_name=spec.service_name,
             image_location=spec.image_location,
             image_digest=spec.image_digest,
-            settings=spec.settings.settled(),
+            settings=spec.settings.filled(),
             keys=KeyDigests.of(spec.keys),
         )
         await self._call("PUT", f"{spec.service_id}/deployments/{spec.deployment_id}", request)

@@ -14,6 +14,7 @@ from shared.domain.ids import canonical
 
 _RESTRICTED_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
 _MEDIA_TYPE = re.compile(rf'{_RESTRICTED_NAME}/{_RESTRICTED_NAME}(\s*;\s*[^\s=;]+=("[^"]*"|[^\s;"]+))*')
+_LONGEST_QUANTITY = 40
 _QUANTITY = re.compile(r"(?P<number>\d+(\.\d*)?|\.\d+)(?P<suffix>[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d{1,2})?")
 _COMPUTE_ID = re.compile(
     r"/subscriptions/[^/?#\s]+/resourcegroups/[^/?#\s]+/providers/microsoft\.machinelearningcompute"
@@ -69,7 +70,7 @@ def _media_type(text: str) -> str:
 
 def quantity(text: str) -> Decimal:
     """The number that a Kubernetes quantity stands for; raises ValueError when it is none, or not above zero."""
-    match = _QUANTITY.fullmatch(text)
+    match = _QUANTITY.fullmatch(text) if len(text) <= _LONGEST_QUANTITY else None
     if not match:
         raise ValueError("accepts a Kubernetes quantity such as 0.5, 250m or 512Mi")
     suffix = match["suffix"] or ""

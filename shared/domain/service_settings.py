@@ -10,7 +10,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from shared.domain.errors import InvalidRequest
-from shared.domain.fields import ComputeResourceId, Quantity
+from shared.domain.fields import ComputeResourceId
+from shared.domain.reservations import ContainerResourceReservation
 from shared.domain.wire import Wire
 
 MOST_REPLICAS = 1000
@@ -76,13 +77,6 @@ class AutoScaler(Wire):
     refresh_period_in_seconds: Annotated[int, Field(ge=1, le=86400)] | None = None
 
 
-class ContainerResourceReservation(Wire):
-    """What one container is given, as Kubernetes quantities."""
-
-    cpu: Quantity | None = None
-    memory: Quantity | None = None
-
-
 class ModelDataCollection(Wire):
     """Whether inputs and predictions are kept, and where."""
 
@@ -110,8 +104,16 @@ class ServiceSettings(Wire):
     def settled(self) -> "ServiceSettings":
         """The same with the defaults of client-facts.md, 12 to 14, filled in.
 
-        Raises InvalidRequest when replicas are both counted and scaled, or the bounds cross.
+        Raises InvalidRequest when replicas are both counted and scaled, bounds cross, or no node can run what is reserved.
         """
+        settled = self.filled()
+        if self.container_resource_reservation is not None:
+            self.container_resource_reservation.check()
+        return settled
+
+    def filled(self) -> "ServiceSettings":
+        """The same with those defaults, of settings that were settled before: what is reserved may be what another version
+        of this app took."""
         scaler = self.auto_scaler or AutoScaler()
         enabled = scaler.autoscale_enabled
         if enabled is None:

@@ -17,7 +17,8 @@ from shared.domain.compute_resources import (
     ScalingMetric,
 )
 from shared.domain.computing import CollectionTargets, ServiceSpec
-from shared.domain.service_settings import AutoScaler, ContainerResourceReservation, ModelDataCollection, ServiceSettings
+from shared.domain.reservations import ContainerResourceReservation
+from shared.domain.service_settings import AutoScaler, ModelDataCollection, ServiceSettings
 from shared.domain.services import AuthKeys
 from shared.domain.wire import Wire
 
@@ -115,9 +116,15 @@ _names = st.builds(
     st.sampled_from(_LETTERS),
 )
 _tags = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", fullmatch=True)
-_quantities = st.from_regex(r"[1-9][0-9]{0,3}(\.5)?(m|Mi|Gi|k|e2|E-1)?", fullmatch=True)
+_cpu = st.from_regex(r"[1-9][0-9]{0,2}(\.5|m|e1|E-1)?", fullmatch=True)
+_memory = st.from_regex(r"[1-9][0-9]{1,2}(\.5)?(Mi|Gi|M|G|e6|E9)", fullmatch=True)
+_variables = st.dictionaries(
+    st.from_regex("[A-Z][A-Z0-9_]{0,20}", fullmatch=True),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=200),
+    max_size=5,
+)
 _optional_flags = st.none() | st.booleans()
-_reservations = _wire(ContainerResourceReservation, cpu=st.none() | _quantities, memory=st.none() | _quantities)
+_reservations = _wire(ContainerResourceReservation, cpu=st.none() | _cpu, memory=st.none() | _memory)
 _collections = _wire(ModelDataCollection, storage_enabled=_optional_flags, event_hub_enabled=_optional_flags)
 
 
@@ -140,6 +147,7 @@ def _settings(draw: st.DrawFn) -> ServiceSettings:
         max_concurrent_requests_per_container=draw(st.none() | st.integers(1, 1000)),
         app_insights_enabled=draw(_optional_flags),
         data_collection=draw(st.none() | _collections),
+        environment_variables=draw(st.none() | _variables),
     )
 
 

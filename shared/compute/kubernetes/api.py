@@ -12,7 +12,7 @@ from typing import Any
 from shared.compute.kubernetes import kinds
 from shared.compute.kubernetes.failures import Answer, refusal
 from shared.compute.kubernetes.kinds import EVENT, HTTP_ROUTE, POD, SCALED_OBJECT, Kind, Object
-from shared.compute.kubernetes.session import SECONDS, Call, Connect, Session
+from shared.compute.kubernetes.session import APPLY, SECONDS, Call, Connect, Session
 from shared.domain.errors import InvalidRequest, Unavailable, foreign
 
 FIELD_MANAGER = "slipway"
@@ -63,7 +63,7 @@ class KubernetesApi:
             _doing("apply", kind, name),
             query={"fieldManager": FIELD_MANAGER, "force": "true"},
             body=wanted,
-            content_type="application/apply-patch+yaml",
+            content_type=APPLY,
         )
         return _document(await self._session.answer(call), call)
 

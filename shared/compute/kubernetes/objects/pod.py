@@ -11,7 +11,7 @@ from shared.compute.kubernetes.names import labels, object_name, pod_labels
 from shared.compute.kubernetes.objects.secret import KEYS, targets, targets_digest
 from shared.domain.compute_resources import ClusterSettings
 from shared.domain.computing import ServiceSpec
-from shared.domain.service_settings import ContainerResourceReservation
+from shared.domain.reservations import ContainerResourceReservation, smaller
 
 CONTAINER = "scoring"
 PORT = 5001
@@ -109,7 +109,7 @@ def image(spec: ServiceSpec, cluster: ClusterSettings) -> str:
 
 
 def _environment(spec: ServiceSpec) -> list[Object]:
-    settings = spec.settings.settled()
+    settings = spec.settings.filled()
     plain: dict[str, Any] = {
         **(settings.environment_variables or {}),
         "SLIPWAY_MAX_CONCURRENCY": settings.max_concurrent_requests_per_container,
@@ -119,17 +119,28 @@ def _environment(spec: ServiceSpec) -> list[Object]:
         **service_environment(spec.service_name, spec.image_location, settings),
     }
     secret = object_name(spec.service_id)
-    return [{"name": name, "value": str(value)} for name, value in plain.items()] + [
+    return [{"name": name, "value": _verbatim(str(value))} for name, value in plain.items()] + [
         {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": entry}}}
         for entry, (variable, _) in targets(spec).items()
     ]
 
 
+def _verbatim(value: str) -> str:
+    """The value as the kubelet hands it on unchanged: it takes `$(NAME)` for a reference, and `$$` for one `$`."""
+    return value.replace("$", "$$")
+
+
 def _resources(reservation: ContainerResourceReservation) -> Object:
-    """What is reserved is requested. Memory is limited to it, too: it cannot be taken back; processor time can."""
-    reserved = {name: value for name, value in reservation.__dict__.items() if value is not None}
-    requests = {"requests": _DEFAULT_REQUESTS | reserved}
-    return requests | ({"limits": {"memory": reservation.memory}} if reservation.memory else {})
+    """What is reserved is requested. Memory is limited to it, too, unless the limit is named: it cannot be taken back;
+    processor time can."""
+    limits = _given(cpu=reservation.cpu_limit, memory=reservation.memory_limit or reservation.memory)
+    defaults = {name: smaller(usual, limits.get(name, usual)) for name, usual in _DEFAULT_REQUESTS.items()}
+    requests = {"requests": defaults | _given(cpu=reservation.cpu, memory=reservation.memory)}
+    return requests | ({"limits": limits} if limits else {})
+
+
+def _given(**quantities: str | None) -> dict[str, str]:
+    return {name: value for name, value in quantities.items() if value is not None}
 
 
 def _probe(path: str, *, period: int, failures: int) -> Object:
