@@ -80,6 +80,8 @@ def _transitions(changes: Sequence[Change]) -> Iterator[tuple[Document, str, int
                 yield new, "accepted", _sequence(new)
             case Replace(old, new) if _state(old.document) is not _state(new):
                 yield new, str(_state(new)).lower(), _sequence(new)
+            case Replace(Stored(document=Service() as old), Service() as new) if new.repairs not in (None, old.repairs):
+                yield new, "drifted", _sequence(new)
             case Remove(Stored(document=Model() | Image() | Service() as document)):
                 last = document.revision + 1 if isinstance(document, Service) else _AFTER_ALL
                 yield document, "deleted", last
@@ -115,4 +117,9 @@ def _shown(document: Document) -> dict[str, Json]:
         case _:
             fields = {"operation_type", "state", "resource_id", "created_time", "end_time", "error"}
     shown = document.model_dump(mode="json", by_alias=True, exclude_none=True, include={"id", *fields})
-    return shown | ({"imageId": document.image.id} if isinstance(document, Service) else {})
+    return shown | (_more(document) if isinstance(document, Service) else {})
+
+
+def _more(service: Service) -> dict[str, Json]:
+    drift: dict[str, Json] = {"drift": [*service.repairs.drift]} if service.repairs else {}
+    return {"imageId": service.image.id, **drift}

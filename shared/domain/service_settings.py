@@ -5,9 +5,9 @@ Source: api.md; client-facts.md, 12–14. The environment is an extension.
 
 import re
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from shared.domain.errors import InvalidRequest
 from shared.domain.fields import ComputeResourceId
@@ -70,11 +70,20 @@ class ComputeResource(Wire):
 class AutoScaler(Wire):
     """How many replicas there are: utilization is the busy share of their request slots, in percent."""
 
+    read_only: ClassVar[frozenset[str]] = frozenset({"state", "error"})
+
     autoscale_enabled: bool | None = None
     min_replicas: Replicas | None = None
     max_replicas: AtLeastOne | None = None
     target_utilization: Annotated[int, Field(ge=0, le=100)] | None = None
     refresh_period_in_seconds: Annotated[int, Field(ge=1, le=86400)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_read_only(cls, given: object) -> object:
+        return (
+            {name: value for name, value in given.items() if name not in cls.read_only} if isinstance(given, dict) else given
+        )
 
 
 class ModelDataCollection(Wire):

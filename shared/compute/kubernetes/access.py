@@ -59,7 +59,7 @@ async def checked(api: KubernetesApi, cluster: ClusterSettings) -> Scaling:
     try:
         await api.version()
         missing = [*await _not_there(api, cluster), *await _not_allowed(api, permissions(cluster))]
-        slots = cluster.scaling.kind is ScalerKind.KEDA or await api.served(_CUSTOM_METRICS)
+        slots = cluster.scaling.kind is ScalerKind.KEDA or await api.answers(_CUSTOM_METRICS)
     except ServiceError as error:
         message = f"{_FIELD}: the cluster cannot be used: {error.message}"
         raise InvalidRequest(message, code=error.code, details=[Detail(error.code, error.message)]) from error

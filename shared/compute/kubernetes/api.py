@@ -137,6 +137,15 @@ class KubernetesApi:
         answer = await self._session.answer(call)
         return answer.status != 404 and bool(_document(answer, call))
 
+    async def answers(self, group: str) -> bool:
+        """Whether a group that another server than the API server's own serves can be asked now: its name stays when that
+        server is down."""
+        call = Call("GET", f"/apis/{group}", f"say which versions of {group} it serves")
+        answer = await self._session.answer(call)
+        versions = [] if answer.status == 404 else _document(answer, call).get("versions", [])
+        asked = (Call("GET", f"/apis/{one['groupVersion']}", f"say what {group} holds") for one in versions)
+        return any([(await self._session.answer(call)).ok for call in asked])
+
     async def version(self) -> str:
         """The version that the API server says it is, such as `v1.33.2`."""
         call = Call("GET", "/version", "say its version")

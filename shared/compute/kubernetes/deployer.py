@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 
 from shared.compute.kubernetes import front_end
 from shared.compute.kubernetes.api import KubernetesApi
@@ -10,12 +11,13 @@ from shared.compute.kubernetes.kinds import DEPLOYMENT, POD, SERVICE
 from shared.compute.kubernetes.names import SERVICE_ID, SERVICE_NAME, object_name, selector
 from shared.compute.kubernetes.objects import kinds, rendered, route_kind, scaler_kind
 from shared.compute.kubernetes.reading import printed
+from shared.compute.kubernetes.replicas import first_replicas, is_scaled
 from shared.compute.kubernetes.rollouts import look
 from shared.compute.kubernetes.surveying import survey
 from shared.domain.accounts import Account
 from shared.domain.compute_resources import ClusterSettings
 from shared.domain.computing import LogQuery, ReplicaLog, Rollout, ServiceSpec, Survey
-from shared.domain.errors import Conflict, DeployFailed, InvalidRequest
+from shared.domain.errors import Conflict, DeployFailed, InvalidRequest, Unavailable
 from shared.domain.ports import Clock
 from shared.domain.service_settings import AutoScaler, ServiceSettings
 from shared.domain.services import AuthKeys
@@ -56,8 +58,10 @@ class KubernetesCompute:
         await self._refuse_taken_name(spec)
         current = await self._api.get(DEPLOYMENT, object_name(spec.service_id))
         running = int(current["spec"].get("replicas", 1)) if current else 0
-        if current is not None and not _scaled(spec.settings):  # first of all: it would change the number once it is set
+        if current is not None and not is_scaled(spec.settings):  # first of all: it would change the number once it is set
             await self._api.delete(scaler_kind(self._cluster), object_name(spec.service_id))
+        if current is not None and spec.answered:
+            await self._tell_keys(spec)
         replicas = first_replicas(spec.settings, running)
         for wanted in rendered(spec, self._cluster, replicas=replicas, awake=not spec.answered):
             await self._api.apply(wanted)
@@ -97,6 +101,11 @@ class KubernetesCompute:
         now = self._clock.now()
         return await survey(self._api, self._cluster, account, specs=specs, known=known, now=now)
 
+    async def _tell_keys(self, spec: ServiceSpec) -> None:
+        """Pods that run on are told of keys that are put back: applying the Secret alone would tell nobody."""
+        with suppress(Unavailable):  # there is no Secret: the pods that read the new one are told of nothing else
+            await ensure_keys(self._api, spec.service_id, spec.keys)
+
     async def _refuse_taken_name(self, spec: ServiceSpec) -> None:
         routes = await self._api.list(route_kind(self._cluster), f"{SERVICE_NAME}={spec.service_name}")
         if any(route["metadata"]["labels"].get(SERVICE_ID) != spec.service_id for route in routes):
@@ -114,15 +123,3 @@ def _refuse_layout(spec: ServiceSpec) -> None:
             "and build it again.",
             code="ImageNotInRegistry",
         )
-
-
-def first_replicas(settings: ServiceSettings, running: int) -> int:
-    """How many replicas a Deployment is applied with, where `running` are there: what an autoscaler has set stays."""
-    scaler = settings.auto_scaler or AutoScaler()
-    if not scaler.autoscale_enabled:
-        return settings.num_replicas or 0
-    return min(max(running, scaler.min_replicas or 0, 1), scaler.max_replicas or 1)
-
-
-def _scaled(settings: ServiceSettings) -> bool:
-    return bool(settings.auto_scaler and settings.auto_scaler.autoscale_enabled)

@@ -83,7 +83,7 @@ def diagnosed(deployment: Object, pods: Sequence[Object], events: Sequence[Objec
     return Diagnosis(ready, wanted, f"{waits}. {trouble.message}" if trouble else waits)
 
 
-def observed(deployment: Object, pods: Sequence[Object], now: datetime) -> Observed:
+def observed(deployment: Object, pods: Sequence[Object], now: datetime, events: Sequence[Object] = ()) -> Observed:
     """How a service fares that was deployed before: it has failed when nothing of it has been ready for five minutes."""
     if _wanted(deployment) == 0 or deployment.get("status", {}).get("readyReplicas", 0) > 0:
         return Observed(ready=True)
@@ -91,7 +91,7 @@ def observed(deployment: Object, pods: Sequence[Object], now: datetime) -> Obser
     since = turned(deployment, "Available", "False")
     if since is None or now - max([since, *_last_ready(living)]) < _ANSWERS_NOTHING:
         return Observed()
-    trouble = _worst(deployment, living, (), now)
+    trouble = _worst(deployment, living, events, now)
     return Observed(error=trouble.error if trouble else _answers_nothing())
 
 
@@ -114,7 +114,8 @@ def _rolled_out(deployment: Object) -> bool:
 
 def _worst(deployment: Object, pods: Sequence[Object], events: Sequence[Object], now: datetime) -> Trouble | None:
     """What is final before what is not; then pods that were refused before pods that fare badly."""
-    found = (_refusal(deployment, now), *(pod_trouble(PodView.of(pod, events, now)) for pod in pods))
+    of_pods = (pod_trouble(PodView.of(pod, events, now)) for pod in pods)
+    found = (_refusal(deployment, now), *of_pods, _paused(deployment))
     return max((trouble for trouble in found if trouble), key=lambda trouble: trouble.final, default=None)
 
 
@@ -129,6 +130,15 @@ def _refusal(deployment: Object, now: datetime) -> Trouble | None:
         if re.search(words, said):
             return Trouble(reason, message, status, lasted >= _REFUSAL_GRACE, code=code)
     return Trouble(failure.get("reason") or "FailedCreate", message, 500, lasted >= _UNKNOWN_REFUSAL_GRACE)
+
+
+def _paused(deployment: Object) -> Trouble | None:
+    """Somebody has said that it is not to be rolled out."""
+    if not deployment["spec"].get("paused"):
+        return None
+    name = deployment["metadata"].get("name", "")
+    message = f"The Deployment is paused, so no new replica is started. To go on: kubectl rollout resume deployment/{name}"
+    return Trouble("DeploymentPaused", message, 500, final=True)
 
 
 def _timed_out(ready: int, wanted: int) -> ErrorResponse:

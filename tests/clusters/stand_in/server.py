@@ -35,7 +35,8 @@ class StandIn:
 
     `calls` are the requests so far; `denied` the permissions that the caller lacks, as `verb resource.group` or
     `verb resource/subresource.group`; `allowed`, unless it is None, all that it has; `needed` what it had to
-    have so far; `tokens` who may call; `groups` more groups of the API that are served by others. For `warming` seconds
+    have so far; `tokens` who may call; `groups` more groups of the API that are served by others, of which
+    those `down` do not answer. For `warming` seconds
     of `clock` after it was started again, it knows no permissions: everything is answered 403.
     """
 
@@ -46,6 +47,7 @@ class StandIn:
         self.needed: set[str] = set()
         self.tokens = {TOKEN}
         self.groups: set[str] = set()
+        self.down: set[str] = set()
         self.warming = 0.5
         self.clock = time.monotonic
         self._warm_at = 0.0
@@ -189,6 +191,8 @@ class StandIn:
         named = "/".join(parts)
         if len(parts) == 1 and any(one.startswith(f"{named}/") for one in served):
             return web.json_response(group(named, served))
+        if named in served and parts[0] in self.down:
+            return web.Response(status=503, text="service unavailable\n")
         if named in served:
             return web.json_response(resource_list(named, [one for one in self._served() if one.api_version == named]))
         return web.Response(status=404, text="404 page not found\n")
