@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import ClassVar
 
+from shared.domain import plans
 from shared.domain.accounts import Account
 from shared.domain.documents import Change, Document, Insert, Remove, Replace, Stored
 from shared.domain.ids import in_order
@@ -80,8 +81,6 @@ def _transitions(changes: Sequence[Change]) -> Iterator[tuple[Document, str, int
                 yield new, "accepted", _sequence(new)
             case Replace(old, new) if _state(old.document) is not _state(new):
                 yield new, str(_state(new)).lower(), _sequence(new)
-            case Replace(Stored(document=Service() as old), Service() as new) if new.repairs not in (None, old.repairs):
-                yield new, "drifted", _sequence(new)
             case Remove(Stored(document=Model() | Image() | Service() as document)):
                 last = document.revision + 1 if isinstance(document, Service) else _AFTER_ALL
                 yield document, "deleted", last
@@ -117,9 +116,14 @@ def _shown(document: Document) -> dict[str, Json]:
         case _:
             fields = {"operation_type", "state", "resource_id", "created_time", "end_time", "error"}
     shown = document.model_dump(mode="json", by_alias=True, exclude_none=True, include={"id", *fields})
-    return shown | (_more(document) if isinstance(document, Service) else {})
+    return shown | _more(document)
 
 
-def _more(service: Service) -> dict[str, Json]:
-    drift: dict[str, Json] = {"drift": [*service.repairs.drift]} if service.repairs else {}
-    return {"imageId": service.image.id, **drift}
+def _more(document: Document) -> dict[str, Json]:
+    match document:
+        case Service():
+            return {"imageId": document.image.id}
+        case Operation(workflow=plans.RESTORE_SERVICE, checkpoint=found):
+            return {"missing": found.get("missing"), "changed": found.get("changed")}
+        case _:
+            return {}

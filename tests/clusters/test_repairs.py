@@ -87,8 +87,8 @@ async def test_a_hand_edited_image_is_put_back_with_a_log_line_and_an_event(worl
     image = "Deployment spec.template.spec.containers.scoring.image"
     assert f"service={operation.resource_id} differs in {image} on its cluster; it is put back" in caplog.text
     events = (await world.store.page(ACCOUNT, Event, {}, count=100)).items
-    (drifted,) = [event for event in events if event.type == "slipway.service.drifted"]
-    assert drifted.data["drift"] == [image]
+    (told,) = [event for event in events if event.type == "slipway.operation.accepted" and "changed" in event.data]
+    assert (told.data["resourceId"], told.data["changed"]) == (operation.resource_id, [image])
 
 
 async def test_a_service_that_cannot_be_put_back_fails_after_five_minutes_by_one_operation_that_goes_on(world):
