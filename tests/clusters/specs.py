@@ -99,6 +99,16 @@ CASES = {
         ),
         replicas=1,
     ),
+    "limited": Case(
+        replace(
+            SPEC,
+            settings=ServiceSettings(
+                num_replicas=2,
+                container_resource_reservation=ContainerResourceReservation(cpu="500m", cpu_limit="2", memory_limit="256Mi"),
+                environment_variables={"GREETING": "hello \U0001f600", "PATTERN": "^a$$"},
+            ),
+        )
+    ),
     "parked": Case(replace(SPEC, settings=ServiceSettings(num_replicas=0)), replicas=0),
 }
 

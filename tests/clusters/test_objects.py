@@ -252,6 +252,13 @@ def test_what_is_reserved_is_requested_and_memory_is_limited_to_it() -> None:
     assert container(Case())["resources"] == {"requests": {"cpu": "250m", "memory": "512Mi"}}
 
 
+def test_limits_that_are_named_are_limits_and_no_default_request_is_above_them() -> None:
+    assert container(CASES["limited"])["resources"] == {
+        "requests": {"cpu": "500m", "memory": "256Mi"},
+        "limits": {"cpu": "2", "memory": "256Mi"},
+    }
+
+
 def test_a_parked_service_keeps_its_address_and_its_keys() -> None:
     left = {one["kind"] for one in objects(CASES["parked"])}
     assert {"Ingress", "Service", "Secret"} == left & {"Ingress", "Service", "Secret", "HorizontalPodAutoscaler"}

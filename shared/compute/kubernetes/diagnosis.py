@@ -20,14 +20,30 @@ _REFUSAL_GRACE = timedelta(seconds=30)
 _UNKNOWN_REFUSAL_GRACE = timedelta(minutes=2)
 _ANSWERS_NOTHING = timedelta(minutes=5)
 _LOG_LINES = 20
+_SPECIFIED = 500
 
 _REFUSALS = (
     ("exceeded quota", "QuotaExceeded", 400, "QuotaExceeded"),
+    ("failed quota", "QuotaNeedsReservation", 400, FAILED),
     ("violates PodSecurity", "PodSecurity", 500, FAILED),
-    ("denied the request", "AdmissionDenied", 400, FAILED),
-    (r"(maximum|minimum) \S+ usage per|max limit to request ratio per", "LimitRange", 400, FAILED),
+    (r"denied (the )?request", "AdmissionDenied", 400, FAILED),
+    (
+        r"(maximum|minimum) \S+ usage per|max limit to request ratio per|must be less than or equal to",
+        "LimitRange",
+        400,
+        FAILED,
+    ),
 )
 """What the API server says of pods that it does not take: its words, the reason, whose it is to mend, and the code."""
+_FIELDS = {
+    "limits.cpu": "cpuLimit",
+    "limits.memory": "memoryLimit",
+    "requests.cpu": "cpu",
+    "cpu": "cpu",
+    "requests.memory": "memory",
+    "memory": "memory",
+}
+"""What a quota wants to be specified, as fields of a reservation."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +144,15 @@ def _refusal(deployment: Object, now: datetime) -> Trouble | None:
     message = f"The cluster takes no replica of the service: {foreign(said)}"
     for words, reason, status, code in _REFUSALS:
         if re.search(words, said):
-            return Trouble(reason, message, status, lasted >= _REFUSAL_GRACE, code=code)
+            return Trouble(reason, f"{message}{_remedy(said)}", status, lasted >= _REFUSAL_GRACE, code=code)
     return Trouble(failure.get("reason") or "FailedCreate", message, 500, lasted >= _UNKNOWN_REFUSAL_GRACE)
+
+
+def _remedy(said: str) -> str:
+    """The fields to give, where a quota wants to know more."""
+    specify = said.partition("must specify")[2][:_SPECIFIED]
+    fields = dict.fromkeys(_FIELDS[name] for name in re.split(r"[\s,;]+", specify) if name in _FIELDS)
+    return f" Give {' and '.join(f'containerResourceReservation.{field}' for field in fields)}." if fields else ""
 
 
 def _paused(deployment: Object) -> Trouble | None:
