@@ -84,7 +84,7 @@ class LocalProcessCompute:
         """The node starts again what ends."""
         return True
 
-    def scoring_uri(self, service_name: str) -> str:
+    def scoring_uri(self, account: Account, service_name: str) -> str:
         """Where that service is called (client-facts.md, 33)."""
         return f"{self._front_end}/api/v1/service/{service_name}/score"
 

@@ -107,7 +107,7 @@ class Compute(Protocol):
     def supervises(self) -> bool:
         """Whether it looks after its services by itself, and need not be surveyed."""
 
-    def scoring_uri(self, service_name: str) -> str:
+    def scoring_uri(self, account: Account, service_name: str) -> str:
         """Where that service is called (client-facts.md, 33)."""
 
     def check(self, settings: ServiceSettings) -> None:

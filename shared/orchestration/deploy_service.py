@@ -116,7 +116,7 @@ class DeployService:
             image=image.summary(),
             models=await self._models(account, image),
             settings=_settings(operation),
-            scoring_uri=compute.scoring_uri(service.document.name),
+            scoring_uri=compute.scoring_uri(account, service.document.name),
         )
         changes: list[Change] = [
             Replace(service, deployed),

@@ -67,6 +67,15 @@ class KubernetesApi:
         )
         return _document(await self._session.answer(call), call)
 
+    async def create(self, wanted: Object) -> Object | None:
+        """Make that object; None when there is one of its name, which stays as it is."""
+        kind = _KINDS[wanted["apiVersion"], wanted["kind"]]
+        doing = _doing("create", kind, wanted["metadata"]["name"])
+        call = Call("POST", self._path(kind), doing, query={"fieldManager": FIELD_MANAGER}, body=wanted)
+        answer = await self._session.answer(call)
+        exists = answer.status == 409 and answer.document.get("reason") == "AlreadyExists"
+        return None if exists else _document(answer, call)
+
     async def get(self, kind: Kind, name: str) -> Object | None:
         """The object of that name; None when there is none."""
         return await self._object(kind, Call("GET", self._path(kind, name), _doing("get", kind, name)))

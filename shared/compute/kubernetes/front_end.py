@@ -1,24 +1,17 @@
 """The front end of a cluster: where services are called, and whether it leads to them (client-facts.md, 28 and 33)."""
 
-from shared.domain.compute_resources import FrontEnd
-
 _SECONDS = 10.0
 _HEALTHY, _PARKED = 200, 503
 
 
-def service_uri(front_end: FrontEnd, service_name: str) -> str:
-    """The address below which a service answers, without a slash at its end."""
-    return f"{front_end.address.rstrip('/')}/api/v1/service/{service_name}"
-
-
-async def what_is_amiss(front_end: FrontEnd, service_name: str, *, parked: bool) -> str:
+async def what_is_amiss(service_uri: str, *, parked: bool) -> str:
     """What callers of the service meet that they should not; empty when it answers as it ought to.
 
     One without replicas is called in vain, and that ought to be 503.
     """
     import aiohttp  # noqa: PLC0415  # only who has a cluster pays
 
-    address, expected = f"{service_uri(front_end, service_name)}/", _PARKED if parked else _HEALTHY
+    address, expected = f"{service_uri}/", _PARKED if parked else _HEALTHY
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(_SECONDS)) as session,

@@ -79,7 +79,8 @@ async def look(
         return Rollout(error=(await _with_log(api, found)).error)
     if not found.done:
         return before.wait(before.waiting_for or found.waiting_for, deployment)
-    amiss = await what_is_amiss(cluster.front_end, spec.service_name, parked=found.wanted == 0)
+    called_at = cluster.front_end.service_uri(spec.account, spec.service_name)
+    amiss = await what_is_amiss(called_at, parked=found.wanted == 0)
     if amiss:
         routes = await api.list(route_kind(cluster), selector(spec.service_id))
         refused = next((error for route in routes if (error := route_error(route, now, _SLOW))), None)

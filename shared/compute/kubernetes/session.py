@@ -23,7 +23,7 @@ APPLY = "application/apply-patch+yaml; charset=utf-8"
 """Of server-side apply. With the charset, which API servers skip, the package hands a body on as it is."""
 SECONDS = 15.0
 _CHUNK = 64 * 1024
-_EFFECTS = ("PUT", "PATCH", "DELETE")
+_EFFECTS = ("POST", "PUT", "PATCH", "DELETE")
 
 
 @dataclass(frozen=True)

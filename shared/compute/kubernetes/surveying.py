@@ -1,16 +1,17 @@
 """What there is in a namespace of one account's services: what is not as recorded, what is nobody's, how the rest fares."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.compute.kubernetes.api import KubernetesApi
+from shared.compute.kubernetes.claims import Claims
 from shared.compute.kubernetes.diagnosis import observed
 from shared.compute.kubernetes.differences import differences
 from shared.compute.kubernetes.kinds import DEPLOYMENT, EVENT, POD, Kind, Object
-from shared.compute.kubernetes.names import ACCOUNT, MANAGED_BY, MANAGER, SERVICE_ID, account_label, object_name
-from shared.compute.kubernetes.objects import kinds, rendered, route_kind, scaler_kind
+from shared.compute.kubernetes.names import ACCOUNT, APP, MANAGED_BY, MANAGER, SERVICE_ID, account_label, object_name
+from shared.compute.kubernetes.objects import claim_name, is_claimed_by, kinds, rendered, route_kind, scaler_kind
 from shared.compute.kubernetes.replicas import first_replicas, may_sleep
 from shared.compute.kubernetes.routing import route_error
 from shared.compute.kubernetes.scaling_status import scaling_error
@@ -20,6 +21,7 @@ from shared.domain.computing import Observed, ServiceSpec, Survey
 from shared.domain.ids import canonical
 
 _UNCALLED = timedelta(minutes=5)
+_CLAIM = "claim of its address"
 
 type _Found = Mapping[Kind, Mapping[str, Object]]
 """Objects by kind and name."""
@@ -36,9 +38,18 @@ class _Closer:
         return self.pods.get(spec.service_id, ())
 
 
+@dataclass(frozen=True)
+class View:
+    """Where is looked, and whose objects are looked for."""
+
+    api: KubernetesApi
+    claims: Claims
+    cluster: ClusterSettings
+    app: str
+
+
 async def survey(
-    api: KubernetesApi,
-    cluster: ClusterSettings,
+    view: View,
     account: Account,
     *,
     specs: Sequence[ServiceSpec],
@@ -47,24 +58,33 @@ async def survey(
 ) -> Survey:
     """One list a kind; and one of the pods and one of events when a service answers nothing."""
     ours = f"{ACCOUNT}={account_label(account)},{MANAGED_BY}={MANAGER}"
-    there_are = kinds(cluster)
-    lists = await asyncio.gather(*(api.list(kind, ours) for kind in there_are))
-    found = {
-        kind: {each["metadata"]["name"]: each for each in objects} for kind, objects in zip(there_are, lists, strict=True)
-    }
-    seen = {spec.service_id: _seen(cluster, spec, found, now) for spec in specs}
+    found = await _found(view.api, view.cluster, ours)
+    claimed = await view.claims.of(ours)
+    seen = {spec.service_id: _seen(view, spec, found, claimed, now) for spec in specs}
     down = [spec for spec in specs if seen[spec.service_id].error is not None]
     if down:
-        closer = await _closer(api, ours)
+        closer = await _closer(view.api, ours)
         seen |= {spec.service_id: _explained(seen[spec.service_id], spec, found, closer, now) for spec in down}
-    ids = _ids(found)
-    leftovers = ids & set(known) - {spec.service_id for spec in specs}
-    return Survey(seen, orphans=tuple(sorted(ids - set(known))), leftovers=tuple(sorted(leftovers)))
+    objects = [each for there_are in (*found.values(), claimed) for each in there_are.values()]
+    orphans = _ids(each for each in objects if each["metadata"]["labels"].get(APP, "") == view.app) - set(known)
+    leftovers = _ids(objects) & set(known) - {spec.service_id for spec in specs}
+    return Survey(seen, orphans=tuple(sorted(orphans)), leftovers=tuple(sorted(leftovers)))
 
 
-def _seen(cluster: ClusterSettings, spec: ServiceSpec, found: _Found, now: datetime) -> Observed:
-    name = object_name(spec.service_id)
-    missing, changed = _drift(cluster, spec, found)
+async def _found(api: KubernetesApi, cluster: ClusterSettings, ours: str) -> _Found:
+    there_are = kinds(cluster)
+    lists = await asyncio.gather(*(api.list(kind, ours) for kind in there_are))
+    return {
+        kind: {each["metadata"]["name"]: each for each in objects} for kind, objects in zip(there_are, lists, strict=True)
+    }
+
+
+def _seen(view: View, spec: ServiceSpec, found: _Found, claimed: Mapping[str, Object], now: datetime) -> Observed:
+    name, cluster = object_name(spec.service_id), view.cluster
+    missing, changed = _drift(view, spec, found)
+    held = claimed.get(claim_name(spec, cluster))
+    if held is None or not is_claimed_by(held, spec.service_id):
+        missing += (_CLAIM,)
     fares = observed(found[DEPLOYMENT][name], (), now) if name in found[DEPLOYMENT] else Observed()
     route, scaler = found[route_kind(cluster)].get(name), found[scaler_kind(cluster)].get(name)
     return replace(
@@ -76,11 +96,11 @@ def _seen(cluster: ClusterSettings, spec: ServiceSpec, found: _Found, now: datet
     )
 
 
-def _drift(cluster: ClusterSettings, spec: ServiceSpec, found: _Found) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _drift(view: View, spec: ServiceSpec, found: _Found) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The kinds that are missing, and the fields that are not as they are applied."""
     name = object_name(spec.service_id)
-    deployment = found[DEPLOYMENT].get(name)
-    wanted = {each["kind"]: each for each in rendered(spec, cluster, replicas=_replicas(cluster, spec, deployment))}
+    replicas = _replicas(view.cluster, spec, found[DEPLOYMENT].get(name))
+    wanted = {each["kind"]: each for each in rendered(spec, view.cluster, replicas=replicas, app=view.app)}
     missing, changed = [], []
     for kind, objects in found.items():
         expected, live = wanted.get(kind.kind), objects.get(name)
@@ -118,14 +138,9 @@ def _explained(seen: Observed, spec: ServiceSpec, found: _Found, closer: _Closer
     return replace(seen, error=fares.error or (seen.error if fares.ready else None), ready=fares.ready)
 
 
-def _ids(found: _Found) -> set[str]:
-    return set(_canonical(each for objects in found.values() for each in objects.values()))
-
-
-def _canonical(objects: Iterable[Object]) -> Iterator[str]:
-    for each in objects:
-        if service_id := canonical(_service_id(each)):
-            yield service_id
+def _ids(objects: Iterable[Object]) -> set[str]:
+    """The services that they are of."""
+    return {service_id for each in objects if (service_id := canonical(_service_id(each)))}
 
 
 def _service_id(labelled: Object) -> str:

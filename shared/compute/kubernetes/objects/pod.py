@@ -80,7 +80,7 @@ def _container(spec: ServiceSpec, cluster: ClusterSettings) -> Object:
         "image": image(spec, cluster),
         "imagePullPolicy": "IfNotPresent",
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
-        "env": _environment(spec),
+        "env": _environment(spec, cluster),
         "resources": _resources(spec.settings.container_resource_reservation or ContainerResourceReservation()),
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -108,7 +108,8 @@ def image(spec: ServiceSpec, cluster: ClusterSettings) -> str:
     return f"{host}/{repository}@{spec.image_digest}"
 
 
-def _environment(spec: ServiceSpec) -> list[Object]:
+def _environment(spec: ServiceSpec, cluster: ClusterSettings) -> list[Object]:
+    path = cluster.front_end.service_path(spec.account, spec.service_name)
     settings = spec.settings.filled()
     plain: dict[str, Any] = {
         **(settings.environment_variables or {}),
@@ -116,7 +117,7 @@ def _environment(spec: ServiceSpec) -> list[Object]:
         "SLIPWAY_KEYS": _KEYS,
         "SLIPWAY_WORKING_DIRECTORY": _WORK,
         "HOME": "/tmp",  # noqa: S108  libraries keep caches at home, and nothing else is writable
-        **service_environment(spec.service_name, spec.image_location, settings),
+        **service_environment(spec.service_name, spec.image_location, settings, path),
     }
     secret = object_name(spec.service_id)
     return [{"name": name, "value": _verbatim(str(value))} for name, value in plain.items()] + [
