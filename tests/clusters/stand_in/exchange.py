@@ -11,6 +11,7 @@ import yaml
 from aiohttp import web
 
 from tests.clusters.stand_in import statuses
+from tests.clusters.stand_in.admission import restricted
 from tests.clusters.stand_in.callers import is_admin
 from tests.clusters.stand_in.resources import NAMESPACES, Resource
 from tests.clusters.stand_in.selectors import field_selects, selects
@@ -70,6 +71,8 @@ class Exchange:
             raise statuses.forbidden(verb, self._resource.named, self._name, self._namespace)
 
     def _verb(self) -> str:
+        if not self._name and self._method in ("PUT", "PATCH"):
+            raise statuses.method_not_allowed()
         if not self._name:
             return {"GET": "list", "DELETE": "deletecollection"}.get(self._method, _VERBS.get(self._method, ""))
         return _VERBS[self._method]
@@ -101,10 +104,21 @@ class Exchange:
 
     def _create(self) -> web.StreamResponse:
         self._in_a_namespace()
-        created = self._store.create(self._resource, self._namespace, self._document(), self._writer())
+        document = self._document()
+        if self._resource.kind == "Pod":
+            self._admit(document)
+        created = self._store.create(self._resource, self._namespace, document, self._writer())
         if self._resource.kind == "CustomResourceDefinition":
             created.document["status"] = {"conditions": [{"type": "Established", "status": "True"}]}
         return web.json_response(created.shown(), status=201)
+
+    def _admit(self, pod: dict[str, Any]) -> None:
+        labels = self._store.find(NAMESPACES, "", self._namespace).document["metadata"].get("labels", {})
+        guarded = labels.get("pod-security.kubernetes.io/enforce") == "restricted"
+        for admit in (*self._cluster.admission, *([restricted] if guarded else [])):
+            if said := admit(pod):
+                name = pod.get("metadata", {}).get("name") or pod["metadata"].get("generateName", "")
+                raise statuses.not_admitted(self._resource.named, name, said)
 
     def _patch(self) -> web.StreamResponse:
         if self._content_type not in (APPLY, MERGE):

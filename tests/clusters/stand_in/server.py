@@ -11,6 +11,7 @@ import yaml
 from aiohttp import web
 
 from tests.clusters.stand_in import statuses
+from tests.clusters.stand_in.admission import Admission
 from tests.clusters.stand_in.callers import ADMIN, TOKEN, is_admin, kubeconfig, token_of
 from tests.clusters.stand_in.exchange import Exchange, Target
 from tests.clusters.stand_in.faults import Fault, Predicate, Request
@@ -36,7 +37,7 @@ class StandIn:
     `calls` are the requests so far; `denied` the permissions that the caller lacks, as `verb resource.group` or
     `verb resource/subresource.group`; `allowed`, unless it is None, all that it has; `needed` what it had to
     have so far; `tokens` who may call; `groups` more groups of the API that are served by others, of which
-    those `down` do not answer. For `warming` seconds
+    those `down` do not answer; `admission` what takes pods or does not. For `warming` seconds
     of `clock` after it was started again, it knows no permissions: everything is answered 403.
     """
 
@@ -48,6 +49,7 @@ class StandIn:
         self.tokens = {TOKEN}
         self.groups: set[str] = set()
         self.down: set[str] = set()
+        self.admission: list[Admission] = []
         self.warming = 0.5
         self.clock = time.monotonic
         self._warm_at = 0.0
@@ -157,7 +159,7 @@ class StandIn:
 
     def _answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
         if not is_admin(request) and token_of(request) not in self.tokens and not request.get_extra_info("peercert"):
-            raise statuses.unauthorized()
+            raise statuses.unauthorized() if token_of(request) else statuses.anonymous(request.method.lower(), request.path)
         if not is_admin(request) and self.clock() < self._warm_at:
             raise statuses.forbidden_path(request.method.lower(), request.path)
         if request.path == "/version":
@@ -173,6 +175,8 @@ class StandIn:
             namespace, rest = rest[1], rest[2:]
         plural, name, subresource = (*rest, "", "", "")[:3]
         resource = self._resource(api_version, plural)
+        if resource is None and api_version in {one.api_version for one in self._served()}:
+            raise statuses.no_such_resource()
         if resource is None:
             return web.Response(status=404, text="404 page not found\n")
         return Exchange(self, request, body, Target(resource, namespace, name, subresource)).answer()
