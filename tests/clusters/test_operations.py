@@ -11,6 +11,7 @@ import pytest
 
 from shared.compute.kubernetes.names import object_name
 from shared.domain.computing import Compute, ComputeKinds
+from shared.domain.filters import ImageFilters
 from shared.domain.operations import Operation, State
 from shared.domain.services import KeyType, ServiceUpdateRequest
 from tests.clusters.controllers import READY, PodState, crashed
@@ -92,6 +93,21 @@ async def test_a_service_is_created_updated_and_deleted(world):
     await world.services.delete(ACCOUNT, service.id)
     await world.play(service.id)
     assert await world.deployed.pods() == []
+
+
+async def test_the_name_of_a_deleted_service_is_free_when_the_delete_is_answered(world):
+    operation = await world.created()
+    await world.services.delete(ACCOUNT, operation.resource_id)
+    again = await world.creating(await image_of(world), **ONE)
+    await world.play(again.resource_id)
+    ended = await world.operation(again)
+    assert ended.state is State.SUCCEEDED, ended.error
+
+
+async def image_of(world: ClusterWorld) -> str:
+    """The id of the image that there is."""
+    (image,) = (await world.images.page(ACCOUNT, ImageFilters(), 10, None)).items
+    return image.id
 
 
 async def test_an_update_that_fails_is_rolled_back_and_what_worked_answers_all_the_while(world):

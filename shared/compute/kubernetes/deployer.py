@@ -94,9 +94,10 @@ class KubernetesCompute:
         await ensure_keys(self._api, service_id, keys)
 
     async def ensure_withdrawn(self, service_id: str) -> None:
-        """Neither the front end nor anybody in the cluster finds it any more."""
+        """Neither the front end nor anybody in the cluster finds it any more, and another one may have its address."""
         leading = (route_kind(self._cluster), SERVICE)
         await asyncio.gather(*(self._api.delete(kind, object_name(service_id)) for kind in leading))
+        await self._claims.release(service_id)
 
     async def ensure_removed(self, service_id: str) -> str:
         """All of its objects begin to go; empty when its pods have gone."""
