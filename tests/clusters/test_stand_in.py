@@ -129,7 +129,8 @@ def test_surrogate_pairs_are_not_yaml():
 
 
 async def test_a_pod_that_is_not_restricted_is_not_taken_where_pods_are_to_be(cluster):
-    pod = of("Pod", "v1", containers=[{"name": "a", "image": "a"}])
+    await applied(cluster, service_account())
+    pod = of("Pod", "v1", serviceAccountName="one", containers=[{"name": "a", "image": "a"}])
     refused = await cluster.request("POST", cluster.path("v1", "pods"), pod)
     assert 'violates PodSecurity "restricted:latest"' in refused["message"]
 
