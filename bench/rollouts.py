@@ -24,7 +24,7 @@ from local.stack import Running, running_stack
 from local.upload import Uploads
 from tests.clusters.cluster import Cluster, running_cluster
 from tests.clusters.controllers import Controllers
-from tests.clusters.deployed import FrontEndOfTest
+from tests.clusters.front_end.played import FrontEndOfTest
 from tests.registries.running import registry
 
 SERVICES = int(os.environ.get("SLIPWAY_BENCH_SERVICES", "200"))
