@@ -29,6 +29,7 @@ from tests.waiting import eventually
 
 VERSIONED = """
 import os
+import time
 from pathlib import Path
 
 def init():
@@ -39,6 +40,9 @@ def run(body):
         return {{"uid": os.getuid(), "pid": os.getpid(), "work": written("x"), "tmp": written("/tmp/x"),
             "root": written("/opt/slipway/x"), "keys": written("/var/slipway/keys/x"),
             "primary": os.readlink("/var/slipway/keys/primary")}}
+    if isinstance(body, dict):
+        print("at work on a long call", flush=True)
+        time.sleep(body["seconds"])
     return {{"echo": body, "version": {version}}}
 
 def written(path):
@@ -50,6 +54,8 @@ def written(path):
 """
 CRASHING = b"def init(): raise RuntimeError('no weights in this image')\ndef run(body): pass\n"
 REVISION = "x-slipway-revision"
+DRAIN = 15
+"""Seconds that a replica goes on answering before it is told to end."""
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +88,7 @@ def road_to(api: httpx.Client, cluster: WholeCluster, kind: str, **front_end: st
     settings = {
         "connection": {"kubeconfigSetting": "SLIPWAY_KUBECONFIG_TEST"},
         "namespace": cluster.cluster.namespace,
-        "frontEnd": {"address": cluster.front_end.address, "kind": kind, **front_end},
+        "frontEnd": {"address": cluster.front_end.address, "kind": kind} | front_end,
     }
     answer = api.put(f"computeResources/{kind}", json={"kind": "kubernetes", "cluster": settings})
     assert answer.status_code in (200, 201), answer.text
@@ -171,17 +177,19 @@ def test_a_key_made_anew_is_good_within_10_seconds_and_the_old_one_refused_witho
 
 
 class Callers:
-    """Score again and again, each call on a connection of its own; `answers` are statuses and versions."""
+    """Score that, each call on a connection of its own; `answers` are statuses and versions."""
 
-    def __init__(self, road: Road, service: dict[str, Any]) -> None:
+    def __init__(self, road: Road, service: dict[str, Any], body: Any = 1) -> None:
         self._uri = service["scoringUri"]
         self._headers = {"Authorization": f"Bearer {road.keys(service)['primaryKey']}"}
+        self._body = body
         self._done = threading.Event()
         self.answers: list[tuple[int, int]] = []
 
     @contextmanager
-    def calling(self, callers: int = 3) -> Iterator[None]:
-        threads = [threading.Thread(target=self._call) for _ in range(callers)]
+    def calling(self, callers: int, *, after: float = 0, once: bool = False) -> Iterator[None]:
+        """So many at once until the context ends, or each of them once; one begins `after` seconds from the one before."""
+        threads = [threading.Thread(target=self._call, args=(number * after, once)) for number in range(callers)]
         for thread in threads:
             thread.start()
         try:
@@ -191,31 +199,31 @@ class Callers:
             for thread in threads:
                 thread.join()
 
-    def _call(self) -> None:
+    def _call(self, first: float, once: bool) -> None:
+        self._done.wait(first)
         while not self._done.is_set():
-            try:
-                answer = httpx.post(self._uri, json=1, headers=self._headers, timeout=30)
-                self.answers.append((answer.status_code, answer.json()["version"] if answer.status_code == 200 else 0))
-            except httpx.HTTPError as error:
-                self.answers.append((0, 0))
-                raise AssertionError(f"a call failed: {error!r}") from error
+            answer = httpx.post(self._uri, json=self._body, headers=self._headers, timeout=60)
+            self.answers.append((answer.status_code, answer.json()["version"] if answer.status_code == 200 else 0))
+            if once:
+                return
             self._done.wait(0.02)
 
 
 def test_an_update_under_load_fails_no_call_and_ends_when_only_the_new_replicas_answer(api, road, image, cluster):
     service = road.service(image, numReplicas=2)
     newer = road.image(VERSIONED.format(version=2).encode())
-    callers = Callers(road, service)
-    with callers.calling():
-        eventually(lambda: callers.answers)
+    quick, slow = Callers(road, service), Callers(road, service, {"seconds": DRAIN + 2})
+    with quick.calling(3), slow.calling(8, after=1, once=True):
+        eventually(lambda: quick.answers)
         operation = finished(api, api.put(f"services/{service['id']}", json={"imageId": newer}))
         assert operation["state"] == "Succeeded", operation
-        updated = len(callers.answers)
-        # The replicas before have 15 seconds for front ends to forget them, and then end: none of that is to be noticed.
+        updated = len(quick.answers)
+        # Those before go on for a while, for front ends that have not heard of it, and what they work on is finished.
         eventually(lambda: len(pods_of(cluster, service)) == 2)
-    assert {status for status, _ in callers.answers} == {200}
-    assert {version for _, version in callers.answers} == {1, 2}
-    assert {version for _, version in callers.answers[updated + 3 :]} == {2}
+    assert {status for status, _ in quick.answers + slow.answers} == {200}
+    assert {version for _, version in quick.answers} == {1, 2}
+    assert (200, 1) in slow.answers
+    assert {version for _, version in quick.answers[updated + 3 :]} == {2}
 
 
 def test_an_update_that_crashes_is_rolled_back_and_its_error_has_the_last_words_of_the_crash(api, road, service, cluster):
@@ -244,13 +252,16 @@ def test_a_deleted_service_leaves_nothing_in_the_cluster_and_no_process(api, roa
 
 
 def test_a_service_behind_a_gateway_is_scored_through_its_route(api, image, cluster):
-    road = road_to(api, cluster, "gateway", gateway="public")
+    named = cluster.front_end.address.replace("127.0.0.1", "localhost")
+    road = road_to(api, cluster, "gateway", gateway="public", address=named)
     accepted = [road.create(image) for _ in range(2)]
     service, other = (api.get(finished(api, each)["resourceLocation"]).json() for each in accepted)
     for each in (service, other):
         assert road.score(each, 1).status_code == 200
         assert health(each).text == "Healthy"
     assert road.score(service, 1, road.keys(other)["primaryKey"]).status_code == 401
+    elsewhere = service["scoringUri"].replace("localhost", "127.0.0.1")
+    assert httpx.post(elsewhere, json=1).status_code == 404, "the route is for its host only"
     assert cluster.objects("networking.k8s.io/v1", "ingresses", selector(service["id"])) == []
 
 

@@ -24,6 +24,7 @@ _WHOLE = """
 daemon off;
 {user}
 worker_processes 2;
+worker_shutdown_timeout 240s;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log warn;
 events {{ worker_connections 1024; }}

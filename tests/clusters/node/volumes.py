@@ -2,6 +2,7 @@
 
 import base64
 import shutil
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def swap(folder: Path, content: dict[str, bytes]) -> None:
     if there == content:
         return
     before = data.resolve() if there is not None else None
-    version = folder / f"..2026_01_01.{next(_numbers)}"
+    version = folder / f"..{datetime.now(UTC):%Y_%m_%d_%H_%M_%S}.{next(_numbers)}"
     version.mkdir(mode=0o755)
     for name, held in content.items():
         (version / name).write_bytes(held)
