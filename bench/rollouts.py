@@ -1,5 +1,6 @@
 """What services on a cluster cost: 200 created at once through the API, on the API server stand-in of the tests, whose
-controllers are played here. Run by `make bench NAME=rollouts`. Needs Debian's docker-registry.
+controllers are played here. No process runs in a pod, but what answers for its health is the scoring server's own code.
+Run by `make bench NAME=rollouts`. Needs Debian's docker-registry.
 """
 
 import asyncio
