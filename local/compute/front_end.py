@@ -51,6 +51,7 @@ class FrontEnd:
     def application(self) -> web.Application:
         """The front end as a web application."""
         app = web.Application(middlewares=[answered], client_max_size=self._limits.most_body)
+        app.on_response_prepare.append(_tell_no_version)
         app.router.add_post(f"{_PREFIX}/score", self._call)
         app.router.add_get(f"{_PREFIX}/swagger.json", self._call, allow_head=False)
         app.router.add_get(f"{_PREFIX}/openapi.json", self._call, allow_head=False)
@@ -133,6 +134,10 @@ class FrontEnd:
         ) as answer:
             content = await answer.read()
         return web.Response(status=answer.status, headers=_end_to_end(answer.headers, _NOT_FOR_CALLERS), body=content)
+
+
+async def _tell_no_version(_: web.Request, answer: web.StreamResponse) -> None:
+    answer.headers["Server"] = "slipway"  # else aiohttp names itself and Python, with their versions
 
 
 def _has_key(request: web.Request, service: Service) -> bool:

@@ -244,13 +244,16 @@ class Controllers:
         return _taken(await self._cluster.request("GET", self._path(kind), **query))["items"]
 
     async def _create(self, kind: Kind, body: Object) -> Object:
+        self._cluster.may_be_played_on()
         document = {"apiVersion": kind.api_version, "kind": kind.kind, **body}
         return _taken(await self._cluster.request("POST", self._path(kind), document))
 
     async def _patch(self, kind: Kind, name: str, body: Object) -> Object:
+        self._cluster.may_be_played_on()
         return _taken(await self._cluster.request("PATCH", self._path(kind, name), body, content_type=MERGE))
 
     async def _delete(self, kind: Kind, name: str) -> None:
+        self._cluster.may_be_played_on()
         await self._cluster.request("DELETE", self._path(kind, name), gracePeriodSeconds="0")
 
     def _path(self, kind: Kind, name: str = "") -> str:

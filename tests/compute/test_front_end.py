@@ -46,6 +46,13 @@ async def test_a_call_without_a_key_is_refused(service: Service, authorization: 
     assert (health.status_code, health.text, "x-slipway-revision" in health.headers) == (200, "Healthy", False)
 
 
+async def test_a_stranger_is_told_no_version_of_anything(service: Service) -> None:
+    for path in ("/", "/score", "/swagger.json"):
+        answer = await service.cluster.http.get(service.address + path)
+        told = f"{answer.headers} {answer.text}".lower()
+        assert not [word for word in ("aiohttp", "python", "x-slipway-revision", "sha256") if word in told], told
+
+
 async def test_who_sends_a_key_is_told_which_deployment_answers(cluster: Cluster, image: MakeImage) -> None:
     service = cluster.service()
     for version in (1, 2):
