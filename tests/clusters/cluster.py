@@ -114,7 +114,7 @@ async def leave_no_definitions(given: str) -> None:
 @asynccontextmanager
 async def _namespace(kubeconfig: str, admin: str, stand_in: StandIn | None) -> AsyncIterator[Cluster]:
     name = f"slipway-test-{uuid.uuid4().hex[:8]}"
-    session = Session(_connecting(admin))
+    session = Session(_connecting(admin), seconds=60)
     cluster = Cluster(kubeconfig, name, session, stand_in)
     try:
         metadata = {"name": name, "labels": _RESTRICTED}

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -206,14 +207,33 @@ class Callers:
             self.answers.append((answer.status_code, answer.json()["version"] if answer.status_code == 200 else 0))
             if once:
                 return
-            self._done.wait(0.02)
+            self._done.wait(0.05)
 
 
+@dataclass(frozen=True)
+class Crashing:
+    """A service that is called all the time, and an update of it whose replicas crash."""
+
+    service: dict[str, Any]
+    accepted: httpx.Response
+    callers: Callers
+
+
+@pytest.fixture(scope="module")
+def crashing(api, road, image) -> Iterator[Crashing]:
+    """It takes half a minute until a crash is one for good: other tests go on meanwhile."""
+    service, broken = road.service(image), road.image(CRASHING)
+    callers = Callers(road, service)
+    with callers.calling(1):
+        yield Crashing(service, api.put(f"services/{service['id']}", json={"imageId": broken}), callers)
+
+
+@pytest.mark.usefixtures("crashing")
 def test_an_update_under_load_fails_no_call_and_ends_when_only_the_new_replicas_answer(api, road, image, cluster):
     service = road.service(image, numReplicas=2)
     newer = road.image(VERSIONED.format(version=2).encode())
     quick, slow = Callers(road, service), Callers(road, service, {"seconds": DRAIN + 2})
-    with quick.calling(3), slow.calling(8, after=1, once=True):
+    with quick.calling(2), slow.calling(8, after=1, once=True):
         eventually(lambda: quick.answers)
         operation = finished(api, api.put(f"services/{service['id']}", json={"imageId": newer}))
         assert operation["state"] == "Succeeded", operation
@@ -226,18 +246,15 @@ def test_an_update_under_load_fails_no_call_and_ends_when_only_the_new_replicas_
     assert {version for _, version in quick.answers[updated + 3 :]} == {2}
 
 
-def test_an_update_that_crashes_is_rolled_back_and_its_error_has_the_last_words_of_the_crash(api, road, service, cluster):
-    broken = road.image(CRASHING)
-    callers = Callers(road, service)
-    with callers.calling(1):
-        operation = finished(api, api.put(f"services/{service['id']}", json={"imageId": broken}))
+def test_an_update_that_crashes_is_rolled_back_and_its_error_has_the_last_words_of_the_crash(api, road, crashing):
+    operation, service = finished(api, crashing.accepted), crashing.service
     assert (operation["state"], operation["error"]["code"]) == ("Failed", "KubernetesDeploymentFailed")
     assert operation["error"]["details"][0]["code"] == "CrashLoopBackOff"
     assert "no weights in this image" in operation["error"]["message"]
-    assert {status for status, _ in callers.answers} == {200}
     after = api.get(f"services/{service['id']}").json()
     assert (after["state"], after["image"]["id"]) == ("Succeeded", service["image"]["id"])
     assert road.score(after, 1).json()["version"] == 1
+    assert set(crashing.callers.answers) == {(200, 1)}
 
 
 def test_a_deleted_service_leaves_nothing_in_the_cluster_and_no_process(api, road, image, cluster):

@@ -14,12 +14,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from local.azurite.server import free_ports
+from tests.clusters.changes import changes
 from tests.clusters.cluster import Cluster
 from tests.clusters.front_end.routes import Route, routes
 from tests.registries.running import judge
 from tests.waiting import until
 
-_LOOK_EVERY = 0.2
 _WHOLE = """
 daemon off;
 {user}
@@ -136,8 +136,7 @@ class Nginx:
                 await process.wait()
 
     async def _lead(self, folder: Path, process: Process) -> None:
-        while True:
-            await asyncio.sleep(_LOOK_EVERY)
+        async for _ in changes(self._cluster):
             if await self._write(folder):
                 process.send_signal(signal.SIGHUP)  # what `nginx -s reload` sends
 

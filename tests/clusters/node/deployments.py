@@ -7,10 +7,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from shared.compute.kubernetes.kinds import DEPLOYMENT, POD, Kind
+from tests.clusters.changes import changes
 from tests.clusters.cluster import Cluster, Object
 from tests.clusters.controllers import Controllers, pod_hash, pod_is_ready
-
-_LOOK_EVERY = 0.2
 
 
 class DeploymentController(Controllers):
@@ -29,11 +28,10 @@ class DeploymentController(Controllers):
             working.cancel()
 
     async def _work(self) -> None:
-        while True:
+        async for _ in changes(self._cluster):
             for deployment in await self._list(DEPLOYMENT):
                 await self._reconcile({"apiVersion": DEPLOYMENT.api_version, "kind": DEPLOYMENT.kind, **deployment})
             await self.collect_garbage()
-            await asyncio.sleep(_LOOK_EVERY)
 
     async def _reconcile(self, deployment: Object) -> None:
         replica_set = await self._ensure_replica_set(deployment)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from shared.compute.kubernetes.kinds import POD
+from tests.clusters.changes import changes
 from tests.clusters.cluster import Cluster, Object
 from tests.clusters.controllers import MERGE, Controllers, Said
 from tests.clusters.node.containers import Lines
@@ -16,7 +17,6 @@ from tests.clusters.node.images import Images
 from tests.clusters.node.pods import Ground, Pod
 
 NAME = "node-1"
-_LOOK_EVERY = 0.2
 _SYNC_EVERY = 60.0
 """Seconds after which a kubelet looks at mounted Secrets by itself. A pod that changes has it look at once."""
 
@@ -29,6 +29,7 @@ class Node:
         self._controllers = Controllers(cluster)
         self._pods: dict[str, Pod] = {}
         self._network = f"127.{random.randint(64, 191)}.{random.randint(0, 255)}"
+        self._running: set[asyncio.Task[None]] = set()
         self._used = 0
         self._reporting = asyncio.Lock()
 
@@ -41,10 +42,8 @@ class Node:
             async with asyncio.TaskGroup() as tasks:
                 working = tasks.create_task(self._work(tasks))
                 yield self
-                working.cancel()
-                for pod in asyncio.all_tasks():
-                    if pod.get_name() in self._pods:
-                        pod.cancel()
+                for each in (working, *self._running):
+                    each.cancel()
 
     def log(self, pod: str, _: str, previous: bool) -> Lines | None:
         """What the container of that pod has printed; None when there is no such run of it."""
@@ -52,11 +51,12 @@ class Node:
         return found.printed(previous=previous) if found else None
 
     async def _work(self, tasks: asyncio.TaskGroup) -> None:
-        while True:
+        async for _ in changes(self._cluster):
             documents = (await self._cluster.request("GET", self._cluster.path("v1", "pods")))["items"]
             for document in documents:
                 await self._see(document, tasks)
-            await asyncio.sleep(_LOOK_EVERY)
+            for gone in self._pods.keys() - {document["metadata"]["uid"] for document in documents}:
+                self._pods.pop(gone).stop()
 
     async def _see(self, document: Object, tasks: asyncio.TaskGroup) -> None:
         uid = document["metadata"]["uid"]
@@ -64,7 +64,9 @@ class Node:
             self._used += 1
             self._pods[uid] = pod = Pod(document, f"{self._network}.{self._used}", self._ground)
             await self._patch(pod, {"spec": {"nodeName": NAME}})
-            tasks.create_task(self._run(pod), name=uid)
+            running = tasks.create_task(self._run(pod))
+            self._running.add(running)
+            running.add_done_callback(self._running.discard)
             return
         pod = self._pods[uid]
         if "deletionTimestamp" in document["metadata"]:

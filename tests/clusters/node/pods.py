@@ -64,7 +64,7 @@ class Pod:
             await self._ground.report(self)
             image = await self._pulled()
             if image is not None:
-                await self.volumes.prepare()
+                await self._mount()
                 while not self._stopping.is_set():
                     await self._run_once(image)
                     await self._back_off()
@@ -85,6 +85,11 @@ class Pod:
             await self._stopped_within(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
         return None
+
+    async def _mount(self) -> None:
+        while not self._stopping.is_set() and not await self.volumes.prepare():
+            await self._ground.say(self.document, Said("FailedMount", "MountVolume.SetUp failed: a secret is not found"))
+            await self._stopped_within(2)
 
     async def _run_once(self, image: Unpacked) -> None:
         environment = {"HOSTNAME": self.name, "SLIPWAY_HOST": self.address}

@@ -19,26 +19,30 @@ class Volumes:
         self._volumes = {each["name"]: each for each in pod["spec"].get("volumes", [])}
         self._folder = folder
 
-    async def prepare(self) -> None:
-        """Make them."""
+    async def prepare(self) -> bool:
+        """Make them; false while a Secret is not there."""
         for name, volume in self._volumes.items():
             place = self.place(name)
-            place.mkdir(parents=True)
+            place.mkdir(parents=True, exist_ok=True)
             place.chmod(0o755 if "secret" in volume else 0o777)
-        await self.sync()
+        return await self.sync()
 
-    async def sync(self) -> None:
-        """Those of Secrets hold what the Secrets hold now."""
-        for name, volume in self._volumes.items():
-            if "secret" in volume:
-                swap(self.place(name), await self._content(volume["secret"]))
+    async def sync(self) -> bool:
+        """Those of Secrets hold what the Secrets hold now; false where one is not there, and nothing changes."""
+        found = {name: await self._content(each["secret"]) for name, each in self._volumes.items() if "secret" in each}
+        for name, content in found.items():
+            if content is not None:
+                swap(self.place(name), content)
+        return None not in found.values()
 
     def place(self, name: str) -> Path:
         """The folder of that volume."""
         return self._folder / name
 
-    async def _content(self, volume: Object) -> dict[str, bytes]:
+    async def _content(self, volume: Object) -> dict[str, bytes] | None:
         secret = await self._cluster.request("GET", self._cluster.path("v1", "secrets", volume["secretName"]))
+        if secret.get("kind") != "Secret":
+            return None
         data = secret["data"]
         items = volume.get("items") or [{"key": key, "path": key} for key in data]
         return {item["path"]: base64.b64decode(data[item["key"]]) for item in items}
