@@ -63,7 +63,7 @@ class _Left:
 async def look(
     api: KubernetesApi, cluster: ClusterSettings, spec: ServiceSpec, left: Mapping[str, Json], now: datetime
 ) -> Rollout:
-    """How the rollout fares now; ready when the front end leads to it, too."""
+    """How the rollout fares now; ready when the front end leads to its replicas, too, and to no others."""
     before = _Left.of(left)
     if before.deployment is not None and before.look % 2:
         closer = await _closer(api, cluster, spec, before.deployment, now)
@@ -79,8 +79,8 @@ async def look(
         return Rollout(error=(await _with_log(api, found)).error)
     if not found.done:
         return before.wait(before.waiting_for or found.waiting_for, deployment)
-    called_at = cluster.front_end.service_uri(spec.account, spec.service_name)
-    amiss = await what_is_amiss(called_at, parked=found.wanted == 0)
+    health = f"{cluster.front_end.service_uri(spec.account, spec.service_name)}/"
+    amiss = await what_is_amiss(health, spec.keys.primary_key, _revision(cluster, spec) if found.wanted else "")
     if amiss:
         routes = await api.list(route_kind(cluster), selector(spec.service_id))
         refused = next((error for route in routes if (error := route_error(route, now, _SLOW))), None)
@@ -94,11 +94,14 @@ async def _closer(
     api: KubernetesApi, cluster: ClusterSettings, spec: ServiceSpec, deployment: Object, now: datetime
 ) -> Diagnosis:
     """With the pods of the new template; and with the events about those that seem to be in trouble."""
-    wanted = revision(rendered_deployment(spec, cluster, 0))
-    pods = await api.list(POD, f"{selector(spec.service_id)},{REVISION}={wanted}")
+    pods = await api.list(POD, f"{selector(spec.service_id)},{REVISION}={_revision(cluster, spec)}")
     suspicious = [pod["metadata"]["name"] for pod in pods if counts(pod) and _is_suspicious(pod, now)]
     events = await api.events(*suspicious[:2]) if suspicious else ()
     return diagnosed(deployment, pods, events, now)
+
+
+def _revision(cluster: ClusterSettings, spec: ServiceSpec) -> str:
+    return revision(rendered_deployment(spec, cluster, 0))
 
 
 def _is_suspicious(pod: Object, now: datetime) -> bool:

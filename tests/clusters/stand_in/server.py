@@ -4,6 +4,7 @@ import asyncio
 import json
 import ssl
 import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Self
 
@@ -37,7 +38,8 @@ class StandIn:
     `calls` are the requests so far; `denied` the permissions that the caller lacks, as `verb resource.group` or
     `verb resource/subresource.group`; `allowed`, unless it is None, all that it has; `needed` what it had to
     have so far; `tokens` who may call; `groups` more groups of the API that are served by others, of which
-    those `down` do not answer; `admission` what takes pods or does not. For `warming` seconds
+    those `down` do not answer; `kubelet` is asked for logs, by pod, container and whether those of the run before are
+    meant; `admission` is what takes pods or does not. For `warming` seconds
     of `clock` after it was started again, it knows no permissions: everything is answered 403.
     """
 
@@ -48,6 +50,7 @@ class StandIn:
         self.needed: set[str] = set()
         self.tokens = {TOKEN}
         self.groups: set[str] = set()
+        self.kubelet: Callable[[str, str, bool], list[tuple[datetime | None, str]] | None] = lambda *_: None
         self.down: set[str] = set()
         self.admission: list[Admission] = []
         self.warming = 0.5
@@ -219,7 +222,7 @@ class StandIn:
         name = pod.document["metadata"]["name"]
         if container not in [one["name"] for one in pod.document["spec"]["containers"]]:
             raise statuses.bad_request(f"container {container} is not valid for pod {name}")
-        found = self._logs.get((name, container, previous))
+        found = self._logs.get((name, container, previous)) or self.kubelet(name, container, previous)
         if found is None and previous:
             raise statuses.bad_request(f'previous terminated container "{container}" in pod "{name}" not found')
         return found or []
