@@ -258,7 +258,7 @@ class ComputeResourceRecord(Document):
 def _segment(name: str) -> str:
     """An account's name as a segment of a path: names are compared without regard to case, and may hold anything."""
     plain = re.sub(r"[^a-z0-9_-]", "-", name.lower())[:63]
-    return plain if plain == name.lower() else f"{plain}-{_digits(name.lower())}"
+    return plain if plain and plain == name.lower() else f"{plain}-{_digits(name.lower())}"
 
 
 def _scope(account: Account) -> str:

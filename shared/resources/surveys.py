@@ -2,7 +2,7 @@
 removed, and the state of a service follows what is seen of it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from shared.domain.accounts import Account
 from shared.domain.compute_resources import ComputeResourceRecord, compute_resource_id
@@ -20,6 +20,7 @@ from shared.resources.specs import Specs
 
 _logger = logging.getLogger(__name__)
 _MOST_NAMED = 20
+_AT_ONCE = 20
 _LEFTOVERS = ("what an operation that failed has left",)
 
 
@@ -50,12 +51,24 @@ class Surveys:
         settled = [service for service in services if service.operation_id is None]  # nobody is changing them
         specs = [spec for service in settled if (spec := await self._specs.running(account, service))]
         seen = await compute.survey(account, specs, [service.id for service in services])
-        for service in settled:
-            observed = _observed(service, seen)
-            if observed is not None:
-                await self._follow(account, service, observed)
+        for service, observed in self._in_turn(settled, seen):
+            await self._follow(account, service, observed)
         for service_id in seen.orphans:
             await self._remove_orphan(account, compute, service_id)
+
+    def _in_turn(self, services: Sequence[Service], seen: Survey) -> Iterator[tuple[Service, Observed]]:
+        """What was seen of each; of those that answer and are put back all the same, a few: others wait for the next survey,
+        so that a new version of this app does not replace the pods of all services at once."""
+        answering = 0
+        for service in services:
+            observed = _observed(service, seen)
+            if observed is None:
+                continue
+            if observed.ready and self._is_to_be_put_back(service, observed):
+                answering += 1
+                if answering > _AT_ONCE:
+                    continue
+            yield service, observed
 
     async def _remove_orphan(self, account: Account, compute: Compute, service_id: str) -> None:
         """The records were read before compute was asked: one that is there now is no orphan."""

@@ -178,9 +178,13 @@ _addresses = st.builds(
     st.sampled_from(["http", "https"]),
     st.sampled_from(["a.example.com", "Models.Example.COM:8443", "20.1.2.3", "[2001:db8::1]:8080", "under_score.com", "h."]),
 )
-_front_ends = _wire(FrontEnd, address=_addresses, ingress_class=st.none() | _labels, tls_secret=st.none() | _labels) | _wire(
+_paths = st.sampled_from([None, "/{service}", "/{account}/{service}", "/v2.1/{scope}-{account}/x/{service}"])
+_front_ends = _wire(
+    FrontEnd, address=_addresses, ingress_class=st.none() | _labels, tls_secret=st.none() | _labels, path=_paths
+) | _wire(
     FrontEnd,
     address=_addresses,
+    path=_paths,
     kind=st.just(FrontEndKind.GATEWAY),
     gateway=_labels,
     gateway_namespace=st.none() | _labels,

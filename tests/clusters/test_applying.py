@@ -5,7 +5,8 @@ from dataclasses import replace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.compute.kubernetes.objects import rendered
+from shared.compute.kubernetes.kinds import SECRET
+from shared.compute.kubernetes.objects import claim, rendered
 from shared.domain.computing import ServiceSpec
 from tests.clusters.cluster import Cluster
 from tests.clusters.deployed import deploying
@@ -27,6 +28,11 @@ async def test_any_service_on_any_cluster_is_taken_and_kept_as_it_was_sent(
             assert environment(stored) == environment(wanted)
         if wanted["kind"] == "ScaledObject":
             assert stored["spec"] == wanted["spec"]
+    wanted = claim(spec, there)
+    claimed = await kubernetes.create(wanted) or await kubernetes.get(SECRET, wanted["metadata"]["name"])
+    assert (
+        claimed["metadata"]["annotations"]["slipway.io/address"] == wanted["metadata"]["annotations"]["slipway.io/address"]
+    )
 
 
 async def test_text_of_any_kind_arrives_as_it_was_written(cluster):
