@@ -134,11 +134,10 @@ def test_a_service_is_scored_with_its_keys_through_the_front_end_and_by_nobody_e
 
 def test_its_health_is_one_word_for_a_stranger_and_the_revision_for_who_sends_a_key(road, service, cluster):
     (pod,) = pods_of(cluster, service)
-    for key, revision in ((None, None), ("another", None), *((key, "its own") for key in road.keys(service).values())):
+    revision = pod["metadata"]["labels"]["slipway.io/revision"]
+    for key, told in ((None, None), ("another", None), *((key, revision) for key in road.keys(service).values())):
         answer = health(service, key)
-        assert (answer.status_code, answer.text) == (200, "Healthy")
-        expected = pod["metadata"]["labels"]["slipway.io/revision"] if revision else None
-        assert answer.headers.get(REVISION) == expected
+        assert (answer.status_code, answer.text, answer.headers.get(REVISION)) == (200, "Healthy", told)
 
 
 def test_its_container_may_write_to_its_work_and_nothing_else_and_is_nobody_in_particular(road, service):
@@ -156,8 +155,10 @@ def test_its_container_may_write_to_its_work_and_nothing_else_and_is_nobody_in_p
 def test_a_request_keeps_its_id_through_the_front_end_and_its_log_has_it(api, road, service):
     key, request_id = road.keys(service)["primaryKey"], uuid4().hex
     headers = {"Authorization": f"Bearer {key}", "x-request-id": request_id}
-    answer = httpx.post(service["scoringUri"], json=1, headers=headers)
+    answer = httpx.post(service["scoringUri"], json={"seconds": 0}, headers=headers)
     assert (answer.status_code, answer.headers["x-request-id"]) == (200, request_id)
+    logged = [line for line in api.get(f"services/{service['id']}/logs").text.splitlines() if request_id in line]
+    assert [line for line in logged if "at work on a long call" in line], logged
 
 
 def test_its_logs_are_what_its_container_printed(api, service):

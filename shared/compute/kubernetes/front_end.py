@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 _SECONDS = 10.0
-_TIMES = 3
+_TIMES = 5
 """So many answers in a row, each on a connection of its own: replicas that go have their share for a moment."""
 _HEALTHY, _PARKED = 200, 503
 _REVISION = "x-slipway-revision"
