@@ -338,8 +338,9 @@ class Slipway:
     @cached_property
     def _clusters(self) -> Clusters:
         from shared.compute.kubernetes.clusters import KubernetesClusters  # noqa: PLC0415  # a client of clusters is slow
+        from shared.compute.kubernetes.names import app_id  # noqa: PLC0415
 
-        return self._closing(KubernetesClusters(self._settings.compute, self._clock))
+        return self._closing(KubernetesClusters(self._settings.compute, self._clock, app=app_id(self._settings.secret)))
 
 
 def _telemetry(settings: Settings) -> Telemetry:

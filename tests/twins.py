@@ -220,7 +220,7 @@ class TwinCompute:
     supervises: bool = False
     surveyed: list[tuple[list[str], list[str]]] = field(default_factory=list)
 
-    def scoring_uri(self, service_name: str) -> str:
+    def scoring_uri(self, account: Account, service_name: str) -> str:
         return f"http://front/api/v1/service/{service_name}/score"
 
     def check(self, settings: ServiceSettings) -> None:

@@ -84,7 +84,7 @@ class LocalProcessCompute:
         """The node starts again what ends."""
         return True
 
-    def scoring_uri(self, service_name: str) -> str:
+    def scoring_uri(self, account: Account, service_name: str) -> str:
         """Where that service is called (client-facts.md, 33)."""
         return f"{self._front_end}/api/v1/service/{service_name}/score"
 
@@ -101,7 +101,7 @@ class LocalProcessCompute:
             service_name=spec.service_name,
             image_location=spec.image_location,
             image_digest=spec.image_digest,
-            settings=spec.settings.settled(),
+            settings=spec.settings.filled(),
             keys=KeyDigests.of(spec.keys),
         )
         await self._call("PUT", f"{spec.service_id}/deployments/{spec.deployment_id}", request)

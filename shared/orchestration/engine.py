@@ -225,8 +225,8 @@ class Engine:
                 if last:
                     await self._wake(account, hold.operation)
                 return not last
-            case Wait(delay, waiting_for, left):
-                await hold.commit(operation.keeping(left or {}).waiting(waiting_for, now + delay))
+            case Wait(delay, waiting_for, left, changes):
+                await hold.commit(operation.keeping(left or {}).waiting(waiting_for, now + delay), changes)
                 await self._wake(account, hold.operation, delay)
             case Done(changes, left):
                 await hold.commit(operation.keeping(left or {}).ended(State.SUCCEEDED, now), changes)

@@ -175,4 +175,5 @@ def _place(settings: ComputeResourceRequest) -> tuple[object, ...]:
     if settings.cluster is None:
         return (settings.kind,)
     cluster, front_end = settings.cluster, settings.cluster.front_end
-    return (settings.kind, cluster.namespace, front_end.address, front_end.kind, cluster.scaling.kind)
+    led = (front_end.address, front_end.kind, front_end.path, front_end.claim_namespace)
+    return (settings.kind, cluster.namespace, *led, cluster.scaling.kind)

@@ -15,7 +15,7 @@ from shared.domain.ids import created_at, new_id
 from shared.domain.images import Image
 from shared.domain.models import Model
 from shared.domain.operations import Operation, State
-from shared.domain.plans import DELETE_SERVICE, DEPLOY_SERVICE
+from shared.domain.plans import DELETE_SERVICE, DEPLOY_SERVICE, RESTORE_SERVICE
 from shared.domain.ports import Clock, Store
 from shared.domain.service_settings import ServiceSettings
 from shared.domain.services import (
@@ -115,24 +115,28 @@ class Services:
                     with suppress(NotFound):  # it was so long ago that its operation is forgotten
                         return (await found(self._store, account, Operation, before.operation_id)).document
                 raise refused
-            if service.operation_id is not None:
-                raise OperationInProgress(f"service {service.id}", service.operation_id)
+            overtaken = await self._overtaken(account, service)
             settings = service.settings.merged(request.settings())
             (await self._compute(account, service)).check(settings)
             image = await self._built_image(account, request.image_id or service.image.id)
             deployment_id, operation_id = self._new_ids(2)
-            operation = self._deploy_operation(operation_id, service.id, deployment_id, image.document.id, settings)
+            operation = self._deploy_operation(
+                operation_id, service.id, deployment_id, image.document.id, settings, cancelled=service.operation_id
+            )
             changes: list[Change] = [
                 *once.recording(operation),
                 Replace(stored, service.changing(asked.but(operation_id=operation_id), self._clock.now())),
                 Insert(_deployment(deployment_id, service, image.document.id)),
                 Insert(operation),
                 Touch(image),
+                *(await self._cancellation(account, overtaken) if overtaken else ()),
             ]
             try:
                 await self._store.commit(account, changes)
             except PreconditionFailed:
                 continue  # the service or the image has changed or gone since: decide again
+            if overtaken:
+                self._operations.tell_cancelled(overtaken.document)
             await self._operations.start(account, operation)
             return operation
 
@@ -266,6 +270,8 @@ class Services:
         deployment_id: str,
         image_id: str,
         settings: ServiceSettings,
+        *,
+        cancelled: str | None = None,
     ) -> Operation:
         return self._operations.accepted(
             DEPLOY_SERVICE,
@@ -275,8 +281,17 @@ class Services:
                 "deploymentId": deployment_id,
                 "imageId": image_id,
                 "settings": settings.stored(),
+                **({"cancelled": cancelled} if cancelled else {}),
             },
         )
+
+    async def _overtaken(self, account: Account, service: Service) -> Stored[Operation] | None:
+        """A repair that is under way, which an update ends: all that it puts back is applied anew. Raises
+        OperationInProgress when it is anything else."""
+        under_way = await self._under_way(account, service)
+        if under_way is not None and under_way.document.workflow != RESTORE_SERVICE:
+            raise OperationInProgress(f"service {service.id}", under_way.document.id)
+        return under_way
 
     async def _under_way(self, account: Account, service: Service) -> Stored[Operation] | None:
         return await found(self._store, account, Operation, service.operation_id) if service.operation_id else None

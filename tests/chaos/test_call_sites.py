@@ -335,6 +335,28 @@ async def surveys(world: ChaosWorld) -> None:
     world.compute.seen = Survey()
 
 
+async def clears_what_a_failed_create_left(world: ChaosWorld) -> None:
+    world.compute.otherwise = failed_rollout("CrashLoop")
+    service_id, _ = await a_service(world)
+    world.compute.otherwise = Rollout(ready=True)
+    world.compute.seen = Survey(leftovers=(service_id,))
+    for _ in range(2):
+        with suppress(Killed, ServiceError):
+            await world.surveys.survey(ACCOUNT)
+    world.compute.seen = Survey()
+    await work(world)
+
+
+async def updates_in_the_place_of_a_repair(world: ChaosWorld) -> None:
+    service_id, image_id = await a_service(world)
+    world.compute.seen = Survey({service_id: Observed(missing=("Ingress",))})
+    with suppress(Killed, ServiceError):
+        await world.surveys.survey(ACCOUNT)
+    world.compute.seen = Survey()
+    await world.ask_update(service_id, image_id)
+    await work(world)
+
+
 async def restores_until_cancelled(world: ChaosWorld) -> None:
     service_id, _ = await a_service(world)
     world.compute.seen = Survey({service_id: Observed(missing=("Ingress",))})
@@ -413,6 +435,8 @@ CHAPTERS: list[Chapter] = [
     pipes,
     pipes_until_cancelled,
     surveys,
+    clears_what_a_failed_create_left,
+    updates_in_the_place_of_a_repair,
     restores_until_cancelled,
     tells_what_was_printed,
     changes_compute_resources,

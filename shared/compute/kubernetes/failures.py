@@ -15,6 +15,7 @@ from shared.domain.errors import Conflict, DeployFailed, Detail, ServiceError, T
 FAILED = "KubernetesDeploymentFailed"
 _AWAY = "ClusterUnavailable"
 _FORBIDDEN = "ClusterForbidden"
+_UNAUTHENTICATED = "ClusterUnauthenticated"
 _SAID_LENGTH = 1000
 """The words of an admission webhook are all that a user gets to see of its policy."""
 _NOT_AUTHORIZED = re.compile(r'User "[^"]*" cannot ')
@@ -66,11 +67,15 @@ def refusal(answer: Answer, doing: str) -> ServiceError:
     """The error that the answer is; `doing` says what was asked: the verb, the kind, the name.
 
     What does not heal is a DeployFailed with the API server's words: 400 when a user can mend it, 500 for a namespace or a
-    kind that is not there. Missing permissions do not heal either. Conflict, Throttled and Unavailable are for trying again.
+    kind that is not there. All else is for trying again: credentials and permissions, too, since an API server that has
+    just started knows neither.
     """
-    if answer.status == 401 or (answer.status == 403 and not _by_admission(answer)):
-        message = f"The cluster does not permit this app to {doing} ({answer.status}): {answer.said}"
-        return ServiceError(message, code=_FORBIDDEN)
+    if answer.status == 401:
+        message = f"The cluster refuses the credentials of this app, asked to {doing} (401): {answer.said}"
+        return ServiceError(message, code=_UNAUTHENTICATED, retryable=True)
+    if answer.status == 403 and not _by_admission(answer):
+        message = f"The cluster does not permit this app to {doing} (403): {answer.said}"
+        return ServiceError(message, code=_FORBIDDEN, retryable=True)
     if answer.status == 409:
         message = f"The cluster could not {doing}, something else was changing it: {answer.said}"
         return Conflict(message, code="ClusterConflict", retryable=True)
