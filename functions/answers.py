@@ -75,6 +75,7 @@ def operation_status(operation: Operation, account_url: str) -> AsyncOperationSt
         waiting_for=operation.waiting_for,
         cancel_requested=operation.cancel_requested,
         error=operation.error,
+        warnings=operation.warnings,
     )
 
 

@@ -11,6 +11,7 @@ from typing import NoReturn
 from shared.domain.manifests import RuntimeType
 from shared.environment import SettingError, listed, number, one_of, required
 from shared.registries.logins import Login, read_logins
+from shared.registries.platforms import Platform
 from shared.registries.references import Reference
 from shared.registries.resources import RegistryResource
 
@@ -97,7 +98,7 @@ def read_image_settings(environment: Mapping[str, str]) -> ImageSettings:
         registry_resource=_resource(environment.get("SLIPWAY_REGISTRY_RESOURCE_ID", "")),
         logins=_logins(environment.get("SLIPWAY_REGISTRY_AUTH", "")),
         bases=_bases(environment),
-        platform=environment.get("SLIPWAY_TARGET_PLATFORM") or "linux/amd64",
+        platform=_platform(environment.get("SLIPWAY_TARGET_PLATFORM", "").strip() or "linux/amd64"),
         python=environment.get("SLIPWAY_TARGET_PYTHON") or "3.13",
         compression=one_of(environment, "SLIPWAY_LAYER_COMPRESSION", LayerCompression, LayerCompression.GZIP),
         scratch=Path(scratch).absolute(),
@@ -148,6 +149,13 @@ def _logins(text: str) -> Mapping[str, Login]:
         return read_logins(text)
     except ValueError as error:
         raise SettingError(f"SLIPWAY_REGISTRY_AUTH holds {error}.") from None
+
+
+def _platform(text: str) -> str:
+    try:
+        return str(Platform.parse(text))
+    except ValueError as error:
+        raise SettingError(f"SLIPWAY_TARGET_PLATFORM: {error}.") from None
 
 
 def _bases(environment: Mapping[str, str]) -> Mapping[RuntimeType, str]:

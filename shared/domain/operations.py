@@ -98,6 +98,7 @@ class Operation(Document):
     end_time: Timestamp | None = None
     resource_id: str
     error: ErrorResponse | None = None
+    warnings: tuple[ErrorDetail, ...] | None = None
     workflow: str
     step: str
     steps: tuple[StepStatus, ...]
@@ -201,6 +202,10 @@ class Operation(Document):
         steps = self._with_step(lambda step: step.ended(last, now))
         return self.but(state=state, end_time=now, error=error, lease=None, waiting_for=None, steps=steps)
 
+    def warned(self, left: ErrorResponse) -> "Operation":
+        """Something that it made is still there, for that cause."""
+        return self.but(warnings=(*(self.warnings or ()), ErrorDetail(code=left.code, message=left.message)))
+
     def _with_step(self, change: Callable[[StepStatus], StepStatus]) -> tuple[StepStatus, ...]:
         return tuple(change(step) if step.name == self.step else step for step in self.steps)
 
@@ -219,3 +224,5 @@ class AsyncOperationStatus(Wire):
     waiting_for: str | None = None
     cancel_requested: Timestamp | None = None
     error: ErrorResponse | None = None
+    warnings: tuple[ErrorDetail, ...] | None = None
+    """What it left behind that harms nobody; an extension of api.md."""

@@ -46,9 +46,15 @@ class Reference:
         return f"{self.host}/{self.repository}{mark}{self.selected}"
 
 
+def canonical_host(host: str) -> str:
+    """One name for a registry that has several."""
+    name = host.lower().removesuffix(":443")
+    return HUB if name in (f"index.{HUB}", _HUB_HOST) else name
+
+
 def base_url(host: str) -> str:
     """Where the registry of that host answers: by HTTPS, but on this machine."""
-    if host == HUB:
+    if canonical_host(host) == HUB:
         return f"https://{_HUB_HOST}"
     return f"{'http' if is_loopback(host) else 'https'}://{host}"
 

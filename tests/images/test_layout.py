@@ -109,6 +109,8 @@ def test_what_is_said_about_an_image_is_listed_until_no_tag_has_it(tmp_path):
         layout.put_artifact(about)
         layout.put_manifest(image, tag)
     assert sorted(listed()) == sorted([about.descriptor["digest"], digest(image), digest(image)])
+    layout.remove_tag("digits:1", digest(b"another image"))
+    assert (layout.named("digits:1"), sorted(layout.tags())) == (digest(image), ["digits:1", "digits:2"])
     layout.remove_tag("digits:1", digest(image))
     assert sorted(listed()) == sorted([about.descriptor["digest"], digest(image)])
     layout.remove_tag("digits:2", digest(image))

@@ -16,6 +16,7 @@ import pytest
 
 from local.azurite.server import free_ports
 from local.machine import this_platform
+from shared.domain.building import ChosenVersion
 from shared.domain.errors import BuildFailed
 from shared.domain.manifests import RuntimeType
 from shared.images.builder import LayeringImageBuilder
@@ -23,7 +24,7 @@ from shared.images.describing.attestations import LOCK_TYPE, PROVENANCE_TYPE, SB
 from shared.images.packing.compression import Compression
 from shared.registries.registries import Registries
 from tests.conftest import REPOSITORY
-from tests.images.bases import PATH, push_base, python_layer, small_layer
+from tests.images.bases import INDEX, MANIFEST, PATH, push_base, python_layer, small_layer
 from tests.images.making import ID, Log, assembled, built, built_from, make_builder, no_identity, source, tar_gz
 from tests.registries.running import judge, registry
 
@@ -54,6 +55,16 @@ async def make(tmp_path, sources, package_cache) -> AsyncIterator[Callable[..., 
 
     yield builder
     await registries.close()
+
+
+async def nobody() -> bool:
+    """No record names the image besides."""
+    return False
+
+
+async def somebody() -> bool:
+    """Another record names the image."""
+    return True
 
 
 def ran(*command: str | Path) -> str:
@@ -146,23 +157,39 @@ async def test_a_base_for_other_platforms_is_refused_naming_them(make, host, sou
         await built(make(host, f"{host}/base/foreign:1", platform=other), small(sources))
 
 
-async def test_a_tag_never_moves_and_is_gone_when_the_build_is_undone(make, host, sources):
+async def test_a_tag_never_moves_and_only_what_names_it_takes_it_back(make, host, sources):
     builder = make(host, f"{host}/base/python:1")
     image, _, made = await assembled(builder, small(sources))
     published = await builder.publish(image, made, Log())
+    other, _, others = await assembled(builder, source(sources))
     with pytest.raises(BuildFailed) as refused:
-        await built(builder, source(sources))
+        await builder.publish(other, others, Log())
     assert refused.value.code == "TagTaken"
-    assert inspected(published.location)["Digest"] == published.digest
-    for layers in ((), made, made):
-        await builder.ensure_unpublished(image, layers, Log())
-    assert tag_status(published.location) == 404
+    for one, layers in ((other, others), (other, ()), (image, ())):
+        await builder.ensure_unpublished(one, layers, Log(), nobody)
+        assert inspected(published.location)["Digest"] == published.digest
+    for _ in range(2):
+        await builder.ensure_unpublished(image, made, Log(), nobody)
+        assert tag_status(published.location) == 404
+
+
+async def test_versions_whose_tags_name_other_images_are_skipped_and_an_equal_image_is_adopted(make, host, sources):
+    builder = make(host, f"{host}/base/python:1")
+    image, _, made = await assembled(builder, small(sources))
+    assert await builder.choose_version(image, made, 1) == ChosenVersion(1, is_free=True)
+    for version in (1, 2, 4):
+        await builder.publish(replace(image, version=version), made, Log())
+    assert await builder.choose_version(image, made, 1) == ChosenVersion(1, is_free=False)
+    other, _, others = await assembled(builder, source(sources))
+    assert await builder.choose_version(other, others, 1) == ChosenVersion(3, is_free=True)
+    assert await builder.choose_version(other, others, 3) == ChosenVersion(5, is_free=True)
 
 
 def tag_status(location: str) -> int:
     host, _, rest = location.partition("/")
     repository, _, tag = rest.rpartition(":")
-    return httpx.get(f"http://{host}/v2/{repository}/manifests/{tag}").status_code
+    url = f"http://{host}/v2/{repository}/manifests/{tag}"
+    return httpx.get(url, headers={"Accept": f"{MANIFEST}, {INDEX}"}).status_code
 
 
 async def test_two_accounts_of_one_name_share_no_repository(make, host, sources):
@@ -256,7 +283,7 @@ async def test_an_image_has_its_packages_its_provenance_and_its_lock_beside_it(m
     assert "six==1.17.0" in content_of(published.location, about[LOCK_TYPE], tmp_path)
 
 
-async def test_what_is_said_about_an_image_is_said_once_and_goes_with_it(make, host, sources):
+async def test_what_is_said_about_an_image_is_said_once_and_stays_with_its_other_name(make, host, sources):
     builder = make(host, f"{host}/base/python:1")
     image, _, layers = await assembled(builder, small(sources))
     published = await builder.publish(image, layers, Log())
@@ -264,9 +291,23 @@ async def test_what_is_said_about_an_image_is_said_once_and_goes_with_it(make, h
     again = replace(image, version=2, operation_id=ID.format(5))
     assert (await builder.publish(again, layers, Log())).digest == published.digest
     assert referred(published.location, published.digest) == first
-    await builder.ensure_unpublished(again, layers, Log())
+    for one in (again, image):
+        with pytest.raises(BuildFailed, match="stays: the registry deletes no tags"):
+            await builder.ensure_unpublished(one, layers, Log(), nobody)
+        assert referred(published.location, published.digest) == first
+        assert inspected(published.location)["Digest"] == published.digest
+
+
+async def test_what_is_said_about_an_image_goes_with_its_last_name(make, host, sources):
+    builder = make(host, f"{host}/base/python:1")
+    image, _, layers = await assembled(builder, small(sources))
+    published = await builder.publish(image, layers, Log())
+    first = referred(published.location, published.digest)
+    with pytest.raises(BuildFailed, match="stays: the registry deletes no tags"):
+        await builder.ensure_unpublished(image, layers, Log(), somebody)
     assert referred(published.location, published.digest) == first
-    await builder.ensure_unpublished(image, layers, Log())
+    await builder.ensure_unpublished(image, layers, Log(), nobody)
+    assert tag_status(published.location) == 404
     assert tag_status(f"{published.location.rpartition(':')[0]}:{tag(published.digest)}") == 404
 
 

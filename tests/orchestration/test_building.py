@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.building import NotYet
+from shared.domain.building import TAG_TAKEN, NotYet
 from shared.domain.errors import BuildFailed, InvalidRequest, Unavailable
 from shared.domain.operations import State
 from tests.twins import ACCOUNT, World
@@ -63,8 +63,57 @@ async def test_tries_come_to_an_end_and_the_last_error_is_the_operations():
     operation = await world.building(await world.manifest())
     await world.settle()
     ended = await world.operation(operation)
-    assert ended.state is State.FAILED
-    assert ended.error.message.startswith("away 7 What it did could not be taken back: away ")
+    assert (ended.state, ended.error.message) == (State.FAILED, "away 7")
+    assert [warning.message.startswith("away ") for warning in ended.warnings] == [True]
+
+
+async def test_a_cancelled_build_that_leaves_something_is_cancelled_with_a_warning():
+    world = World()
+    operation = await world.building(await world.manifest())
+    await world.operations.cancel(ACCOUNT, operation.id)
+    world.builder.failures = [BuildFailed("the registry does not permit it", code="RegistryDenied")]
+    await world.settle()
+    ended = await world.operation(operation)
+    image = await world.images.get(ACCOUNT, operation.resource_id)
+    assert (ended.state, ended.error, image.creation_state) == (State.CANCELLED, None, State.CANCELLED)
+    assert [(one.code, one.message) for one in ended.warnings] == [("RegistryDenied", "the registry does not permit it")]
+    assert "not removed: the registry does not permit it" in world.logs.text(ACCOUNT, image.id)
+
+
+async def test_an_image_skips_the_versions_that_are_taken_where_images_go():
+    world = World()
+    world.builder.taken = {1, 2, 4}
+    manifest = await world.manifest()
+    operations = [await world.building(manifest) for _ in range(2)]
+    await world.settle()
+    images = [await world.images.get(ACCOUNT, operation.resource_id) for operation in operations]
+    assert [(await world.operation(one)).state for one in operations] == [State.SUCCEEDED] * 2
+    assert sorted((image.version, image.image_location) for image in images) == [
+        (3, "oci:/images:digits:3"),
+        (5, "oci:/images:digits:5"),
+    ]
+    skipping = world.logs.text(ACCOUNT, operations[0].resource_id)
+    assert "version 1 names another image where images go: this one is version" in skipping
+    later = await world.building(manifest)
+    await world.settle()
+    assert (await world.images.get(ACCOUNT, later.resource_id)).version == 6
+
+
+async def test_an_image_whose_tag_is_taken_at_the_last_moment_gets_another():
+    world = World()
+    publish = world.builder.publish
+
+    async def taken_once(source, layers, log):
+        if source.version == 1:
+            world.builder.taken.add(1)
+            raise BuildFailed("somebody was faster", code=TAG_TAKEN)
+        return await publish(source, layers, log)
+
+    world.builder.publish = taken_once
+    operation = await world.building(await world.manifest())
+    await world.settle()
+    image = await world.images.get(ACCOUNT, operation.resource_id)
+    assert (image.creation_state, image.version, image.image_location) == (State.SUCCEEDED, 2, "oci:/images:digits:2")
 
 
 async def test_a_build_past_its_deadline_fails():

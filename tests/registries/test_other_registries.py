@@ -14,7 +14,8 @@ from shared.images.describing.artifacts import artifact
 from shared.images.targets import RegistryTarget
 from shared.registries.authority import Authority
 from shared.registries.logins import Login
-from shared.registries.registry import Registry, Repository
+from shared.registries.registry import Registry
+from shared.registries.repository import Repository
 from tests.registries.test_registry import digest_of
 
 UPLOAD = "/v2/tests/x/blobs/uploads/1"

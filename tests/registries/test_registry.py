@@ -14,7 +14,9 @@ import pytest
 from shared.domain.errors import BuildFailed, Unavailable
 from shared.registries.authority import Authority
 from shared.registries.logins import Login, read_logins
-from shared.registries.registry import Registry, Repository
+from shared.registries.registry import Registry
+from shared.registries.repository import Repository
+from shared.registries.untagging import ensure_untagged
 from tests.registries.running import TokenService, registry
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
@@ -48,6 +50,11 @@ async def put_image(repository: Repository, tag: str, content: bytes = b"{}") ->
     config = {"mediaType": CONFIG_TYPE, "digest": digest_of(content), "size": len(content)}
     manifest = {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": config, "layers": []}
     return await repository.put_manifest(json.dumps(manifest).encode(), tag)
+
+
+async def nobody() -> bool:
+    """No record names the image besides."""
+    return False
 
 
 @dataclass
@@ -140,14 +147,18 @@ async def test_an_image_is_found_by_its_tag_and_its_digest(repository):
 async def test_an_untagged_image_is_gone_and_another_of_the_same_content_is_not(repository):
     digest = await put_image(repository, "1")
     await put_image(repository, "2", b"{ }")
-    await repository.untag("1")
+    await ensure_untagged(repository, "1", digest, nobody)
     assert await repository.manifest("1") is None
     assert await repository.manifest("2") is not None
-    await repository.untag("1")
+    for _ in range(2):
+        await ensure_untagged(repository, "2", digest, nobody)
+        assert await repository.manifest("2") is not None
     assert await put_image(repository, "3") == digest
     assert await put_image(repository, "4") == digest
-    await repository.untag("3")
-    assert await repository.manifest("4") is not None
+    with pytest.raises(BuildFailed, match=r":3 stays: the registry deletes no tags, and what it names") as stays:
+        await ensure_untagged(repository, "3", digest, nobody)
+    assert stays.value.code == "TagStays"
+    assert [(await repository.manifest(tag)).digest for tag in ("3", "4")] == [digest] * 2
 
 
 async def test_many_blobs_may_be_sent_at_once(repository):
@@ -218,7 +229,7 @@ def test_a_login_whose_registry_is_named_by_a_url_is_for_its_host(name, host):
     assert read_logins(json.dumps({"auths": {name: {"auth": "YTpi"}}})) == {host: Login("a", "b")}
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"auths": {"h": {}}}', '{"auths": {"h": {"auth": "SECRET!"}}}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"auths": {"h": "SECRET"}}', '{"auths": {"h": {"auth": "SECRET!"}}}'])
 def test_logins_that_make_no_sense_are_refused_without_being_shown(text):
     with pytest.raises(ValueError, match="no JSON of the form") as refused:
         read_logins(text)
