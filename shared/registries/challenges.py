@@ -12,6 +12,7 @@ _LONGEST = 8192
 _SEPARATORS = re.compile(r"[\s,]*")
 _TOKEN = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _PARAMETER = re.compile(r"""([\w!#$%&'*+.^`|~-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"=][^\s,"]*))""", re.ASCII)
+_VALUE = re.compile(r"[ \t]*=")
 _TOKEN68 = re.compile(r"[ \t]+[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|$)")
 _ESCAPED = re.compile(r"\\(.)")
 _TO_THE_NEXT = re.compile(r"[^,]*")
@@ -38,7 +39,7 @@ def _challenges(header: str) -> Iterator[Challenge]:
             name, quoted, plain = parameter.groups()
             parameters.setdefault(name.lower(), plain if quoted is None else _ESCAPED.sub(r"\1", quoted))
             place = parameter.end()
-        elif token := _TOKEN.match(header, place):
+        elif (token := _TOKEN.match(header, place)) and not _VALUE.match(header, token.end()):
             if scheme:
                 yield Challenge(scheme, parameters)
             scheme, parameters = token[0].lower(), {}

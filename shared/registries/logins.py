@@ -53,22 +53,24 @@ def login_key(logins: Iterable[str], host: str, repository: str) -> str:
 
 
 def unused_logins(logins: Iterable[str], references: Iterable[str]) -> list[str]:
-    """The logins that nothing is called with. `references` are those of images, and what images' names begin with."""
+    """The logins that nothing is called with. `references` are those of images, and `host/prefix` of what is pushed."""
     keys, used = list(logins), set[str]()
     for reference in references:
-        host, _, path = _named(reference)
+        host, path = _named(reference)
         used.add(login_key(keys, host, path))
         used |= {key for key in keys if key.startswith(f"{canonical_host(host)}/{path}".rstrip("/") + "/")}
     return [key for key in keys if key not in used]
 
 
-def _named(reference: str) -> tuple[str, str, str]:
+def _named(reference: str) -> tuple[str, str]:
     """Host and path; what has no host is Docker Hub's."""
-    host, slash, path = reference.partition("@")[0].partition("/")
-    if not (set(".:") & set(host) or host == "localhost"):
-        host, path = HUB, reference.partition("@")[0]
+    name = reference.partition("@")[0]
+    host, slash, path = name.partition("/")
+    known_by = host if slash else host.partition(":")[0]
+    if not (set(".:") & set(known_by) or known_by == "localhost"):
+        host, path = HUB, name
     folder, parted, last = path.rpartition("/")
-    return host, slash, f"{folder}{parted}{last.partition(':')[0]}"
+    return host, f"{folder}{parted}{last.partition(':')[0]}"
 
 
 def _entries(text: str) -> Mapping[str, object]:

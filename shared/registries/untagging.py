@@ -9,8 +9,9 @@ import asyncio
 import re
 
 from shared.domain.building import IsNamed
-from shared.domain.errors import BuildFailed
+from shared.domain.errors import BuildFailed, Unavailable
 from shared.domain.fencing import check_fence
+from shared.registries.refusals import CORRUPT
 from shared.registries.repository import Repository, referrers_tag
 
 _OF_REFERRERS = re.compile(r"sha256-[0-9a-f]{64}(?:\.[a-z]{1,10})?")
@@ -27,18 +28,21 @@ async def ensure_untagged(repository: Repository, tag: str, digest: str, is_name
     found = await repository.manifest(tag)
     if found is not None and found.digest == digest:
         check_fence()
-        if not await repository.delete_tag(tag) and await repository.named(tag) == digest:
-            await _delete_manifest(repository, tag, digest, is_named)
+        try:
+            if not await repository.delete_tag(tag) and await repository.named(tag) == digest:
+                await _delete_manifest(repository, tag, digest, is_named)
+        except BuildFailed as error:
+            raise _stays(repository, tag, error) from error
     await _ensure_detached(repository, digest, is_named)
 
 
 async def _delete_manifest(repository: Repository, tag: str, digest: str, is_named: IsNamed) -> None:
     """The manifest, in place of its tag, which cannot be deleted alone."""
     if await is_named() or not await _is_alone(repository, tag, digest) or await is_named():
-        raise _stays(repository, tag, "the registry deletes no tags, and what it names may be another image, too")
+        raise BuildFailed("the registry deletes no tags, and what it names may be another image, too.", code="TagStays")
     check_fence()
     if not await repository.delete_manifest(digest) and await repository.named(tag) == digest:
-        raise _stays(repository, tag, "the registry deletes neither tags nor manifests")
+        raise BuildFailed("the registry deletes neither tags nor manifests.", code="TagStays")
 
 
 async def _ensure_detached(repository: Repository, digest: str, is_named: IsNamed) -> None:
@@ -54,7 +58,12 @@ async def _ensure_detached(repository: Repository, digest: str, is_named: IsName
 
 async def _is_alone(repository: Repository, tag: str, digest: str) -> bool:
     """Whether no other tag names that digest, for sure: all tags are looked at, and the list is whole."""
-    listed = await repository.tags(_MOST_TAGS)
+    try:
+        listed = await repository.tags(_MOST_TAGS)
+    except Unavailable as error:
+        if error.code != CORRUPT:
+            raise
+        return False  # it cannot be read to its end, today or tomorrow
     if not listed.complete or tag not in listed.tags:
         return False
     turn = asyncio.Semaphore(_AT_ONCE)
@@ -67,5 +76,6 @@ async def _is_alone(repository: Repository, tag: str, digest: str) -> bool:
     return digest not in await asyncio.gather(*map(named, others))
 
 
-def _stays(repository: Repository, tag: str, why: str) -> BuildFailed:
-    return BuildFailed(f"The tag {repository.location}:{tag} stays: {why}.", code="TagStays")
+def _stays(repository: Repository, tag: str, why: BuildFailed) -> BuildFailed:
+    message = f"The tag {repository.location}:{tag} stays: {why.message}"
+    return BuildFailed(message, code=why.code, retryable=why.retryable)

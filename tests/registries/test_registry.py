@@ -17,7 +17,8 @@ from shared.registries.logins import Login, read_logins
 from shared.registries.registry import Registry
 from shared.registries.repository import Repository
 from shared.registries.untagging import ensure_untagged
-from tests.registries.running import TokenService, registry
+from tests.registries.habits import habitual
+from tests.registries.running import TokenService, proxy, registry
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -86,14 +87,29 @@ def guarded_host(tmp_path_factory, tokens) -> Iterator[str]:
         yield host
 
 
-@pytest.fixture(params=["open", "login", "identity"])
-async def opened(request, tokens) -> AsyncIterator[Registry]:
-    if request.param == "open":
-        host = request.getfixturevalue("open_host")
+@pytest.fixture(scope="module")
+def proxied_host(tmp_path_factory, tokens) -> Iterator[str]:
+    """Behind nginx, which keeps the digests of manifests to itself."""
+    folder = tmp_path_factory.mktemp("proxied")
+    with registry(folder, tokens.auth(folder)) as host, proxy(folder / "nginx", host) as front:
+        yield front
+
+
+@pytest.fixture
+async def habitual_host() -> AsyncIterator[str]:
+    """The tests' own, without any habit: what it is asked to be like is Debian's."""
+    async with habitual() as (_, host):
+        yield host
+
+
+@pytest.fixture(params=["open", "habitual", "login", "identity", "proxied"])
+async def opened(request, tokens, habitual_host) -> AsyncIterator[Registry]:
+    if request.param in ("open", "habitual"):
+        host = habitual_host if request.param == "habitual" else request.getfixturevalue("open_host")
         made = Registry(host, Authority(host))
     else:
-        host = request.getfixturevalue("guarded_host")
-        login, identity = (Login(*tokens.login), None) if request.param == "login" else (None, Identity(tokens.identity))
+        host = request.getfixturevalue("proxied_host" if request.param == "proxied" else "guarded_host")
+        login, identity = (Login(*tokens.login), None) if request.param != "identity" else (None, Identity(tokens.identity))
         made = Registry(host, Authority(host, login, identity))
     yield made
     await made.close()
