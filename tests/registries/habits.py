@@ -68,7 +68,7 @@ class Habits:
     """What its token service says beside the token."""
     refused_scopes: tuple[str, ...] = ()
     """Scopes, or parts of them, that its token service answers 403 for."""
-    trouble: Callable[[web.Request], str] = lambda _: ""
+    trouble: Callable[[web.Request], Awaitable[str]] | None = None
     """What goes wrong with a request: a status, `lost` for an answer that does not arrive, or nothing."""
 
 
@@ -88,7 +88,7 @@ class HabitualRegistry:
         self.list_of_tags: object = ...
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        trouble = self.habits.trouble(request)
+        trouble = await self.habits.trouble(request) if self.habits.trouble else ""
         if trouble.isdecimal():
             await request.read()
             return web.Response(status=int(trouble))
