@@ -29,7 +29,8 @@ from tests.images.making import make_builder, no_identity
 from tests.registries.habits import Habits, HabitualRegistry, digest_of, habitual
 from tests.twins import ACCOUNT, World
 
-SEEDS = range(int(os.environ.get("HIST", "24")))
+LONG = os.environ.get("SLIPWAY_CHAOS") == "long"
+SEEDS = range(300 if LONG else 24)
 FOREIGN = json.dumps({"schemaVersion": 2, "manifests": [], "annotations": {"of": "others"}}).encode()
 
 

@@ -1,5 +1,6 @@
 """Images in a real registry, over a base image; read, unpacked and run by tools that nobody here wrote."""
 
+import base64
 import json
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from isal import igzip
 
 from local.azurite.server import free_ports
 from local.machine import this_platform
@@ -22,11 +24,14 @@ from shared.domain.manifests import RuntimeType
 from shared.images.builder import LayeringImageBuilder
 from shared.images.describing.attestations import LOCK_TYPE, PROVENANCE_TYPE, SBOM_TYPE
 from shared.images.packing.compression import Compression
+from shared.registries.logins import read_logins
+from shared.registries.references import Reference
 from shared.registries.registries import Registries
+from shared.registries.repository import Repository
 from tests.conftest import REPOSITORY
-from tests.images.bases import INDEX, MANIFEST, PATH, push_base, python_layer, small_layer
+from tests.images.bases import CONFIG, INDEX, LAYER, MANIFEST, PATH, digest_of, push_base, python_layer, small_layer
 from tests.images.making import ID, Log, assembled, built, built_from, make_builder, no_identity, source, tar_gz
-from tests.registries.running import judge, registry
+from tests.registries.running import TokenService, judge, proxy, registry
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +195,44 @@ def tag_status(location: str) -> int:
     repository, _, tag = rest.rpartition(":")
     url = f"http://{host}/v2/{repository}/manifests/{tag}"
     return httpx.get(url, headers={"Accept": f"{MANIFEST}, {INDEX}"}).status_code
+
+
+async def test_a_registry_behind_nginx_and_a_token_service_takes_images_over_its_own_bases(
+    tmp_path, tmp_path_factory, sources, package_cache
+):
+    tokens, folder = TokenService(), tmp_path_factory.mktemp("signed")
+    with registry(folder, tokens.auth(folder)) as behind, proxy(folder / "nginx", behind) as front:
+        login = {"auth": base64.b64encode(":".join(tokens.login).encode()).decode()}
+        registries = Registries(read_logins(json.dumps({"auths": {front: login}})), no_identity)
+        place = {"registry": f"{front}/x", "images": None, "bases": {RuntimeType.PYTHON: f"{front}/base/python:1"}}
+        builder = make_builder(tmp_path / "builder", sources, package_cache, registries, **place)
+        await push_plain(registries.repository(Reference.parse(f"{front}/base/python:1")))
+        log = Log()
+        image, _, made = await assembled(builder, small(sources), log)
+        published = await builder.publish(image, made, log)
+        assert "1 mounted" in log.text
+        credentials = ["--creds", ":".join(tokens.login)]
+        assert inspected(published.location, *credentials)["Digest"] == published.digest
+        await builder.ensure_unpublished(image, made, log, nobody)
+        assert await registries.repository(Reference.parse(published.location)).named("1") == ""
+        await registries.close()
+    tokens.stop()
+
+
+async def push_plain(repository: Repository) -> None:
+    """A base image of one layer, pushed as Slipway pushes."""
+    layer = igzip.compress(small_layer(), 2, mtime=0)
+    system, _, architecture = this_platform().partition("/")
+    rootfs = {"type": "layers", "diff_ids": [digest_of(small_layer())]}
+    config = json.dumps({"os": system, "architecture": architecture, "rootfs": rootfs}).encode()
+    for blob in (layer, config):
+        await repository.upload(digest_of(blob), blob)
+    described = [
+        {"mediaType": kind, "digest": digest_of(blob), "size": len(blob)}
+        for kind, blob in ((CONFIG, config), (LAYER, layer))
+    ]
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": described[0], "layers": described[1:]}
+    await repository.put_manifest(json.dumps(manifest).encode(), "1")
 
 
 async def test_two_accounts_of_one_name_share_no_repository(make, host, sources):
