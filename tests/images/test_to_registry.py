@@ -369,6 +369,16 @@ async def test_an_image_for_another_platform_is_made_of_that_platforms_base_and_
     assert {"arm64": "aarch64", "amd64": "x86_64"}[architecture] in native.name
 
 
+async def test_an_image_for_a_variant_says_so_and_is_made_of_the_same_wheels(make, host, sources):
+    platform = "linux/amd64/v3"
+    push_base(host, "base/variants", small_layer(), platform="linux/amd64", others=())
+    published = await built(make(host, f"{host}/base/variants:1", platform=platform), small(sources))
+    shown = json.loads(
+        ran(judge("skopeo"), "inspect", "--tls-verify=false", "--config", "--raw", f"docker://{published.location}")
+    )
+    assert (shown["os"], shown["architecture"], shown["variant"]) == ("linux", "amd64", "v3")
+
+
 async def test_layers_may_be_compressed_by_zstd(make, host, sources, tmp_path):
     published = await built(make(host, f"{host}/base/python:1", compression=Compression.ZSTD), small(sources))
     layers = inspected(published.location, "--raw")["layers"]
