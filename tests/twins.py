@@ -153,6 +153,9 @@ class TwinBuilder:
     published: dict[str, int] = field(default_factory=dict)
     contents: dict[str, str] = field(default_factory=dict)
     taken: set[int] = field(default_factory=set)
+    """The versions whose tags name other images."""
+    there: set[int] = field(default_factory=set)
+    """The versions whose tags name the image itself before it is published."""
 
     not_yet: list[NotYet] = field(default_factory=list)
     given: list[ImageSource] = field(default_factory=list)
@@ -181,7 +184,7 @@ class TwinBuilder:
     async def choose_version(self, source: ImageSource, layers: Sequence[Layer], latest: int) -> ChosenVersion:
         free = (one for one in itertools.count(latest + 1) if one not in self.taken)
         version = next(free) if source.version in self.taken else source.version
-        return ChosenVersion(version, is_free=True)
+        return ChosenVersion(version, is_free=version not in self.there)
 
     async def publish(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> PublishedImage:
         self._maybe_fail()

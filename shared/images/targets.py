@@ -202,7 +202,10 @@ class RegistryTarget:
         return await self._repository.named(self._tag)
 
     async def versions(self) -> frozenset[int]:
-        return _versions((await self._repository.tags(_MOST_TAGS)).tags)
+        try:
+            return _versions((await self._repository.tags(_MOST_TAGS)).tags)
+        except BuildFailed:
+            return frozenset()  # who may not list tags looks at each
 
     async def remove_tag(self, digest: str, is_named: IsNamed) -> None:
         await ensure_untagged(self._repository, self._tag, digest, is_named)

@@ -55,22 +55,25 @@ class BuildImage:
     async def undo(self, account: Account, operation: Operation) -> None:
         """Nothing keeps the tag of an image that was not built; layers are content-addressed, and nobody's.
 
-        Only a tag that this build put is looked for. One that stays is wrong about nothing, and so a warning.
+        Only a tag that this build put is looked for. What stays of it harms nobody, and so is a warning.
         """
+        async with self._logs.writing(account, operation.resource_id) as log:
+            try:
+                await self._unpublish(account, operation, log)
+            except LeaseLost:
+                raise
+            except ServiceError as error:
+                log.line(f"not removed: {error.message}")
+                raise LeftBehind.because(error) from error
+
+    async def _unpublish(self, account: Account, operation: Operation, log: BuildLog) -> None:
         source = await self._source(account, operation)
         layers = _all_layers(operation) if operation.checkpoint.get(_TAG_IS_OWN) is True else ()
 
         async def is_named() -> bool:
             return await self._is_named(account, operation, source)
 
-        async with self._logs.writing(account, operation.resource_id) as log:
-            try:
-                await self._builder.ensure_unpublished(source, layers, log, is_named)
-            except LeaseLost:
-                raise
-            except ServiceError as error:
-                log.line(f"not removed: {error.message}")
-                raise LeftBehind.because(error) from error
+        await self._builder.ensure_unpublished(source, layers, log, is_named)
 
     async def _is_named(self, account: Account, operation: Operation, source: ImageSource) -> bool:
         """Whether another version of the image may be the same, byte for byte: it is made of the same manifest, and built

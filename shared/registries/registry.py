@@ -1,7 +1,6 @@
 """A registry: one host's connections, and requests signed as it wants them. Source: OCI distribution specification 1.1."""
 
 import time
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
@@ -11,15 +10,13 @@ from shared.registries.authority import Access, Authority
 from shared.registries.challenges import challenges
 from shared.registries.references import base_url
 from shared.registries.repository import Repository
+from shared.registries.uploads import Content
 
 __all__ = ["Registry", "Repository"]
 
 _SEEN_SECONDS = 60.0
 _MOST_SEEN = 10_000
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=120)
-
-type Content = Callable[[], bytes | AsyncIterator[bytes]]
-"""Begins to give a body's bytes, anew at each call."""
 
 
 class Registry:

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import aiohttp
 
@@ -17,10 +17,11 @@ from shared.domain.errors import BuildFailed, Throttled, Unavailable
 from shared.registries.authority import Access
 from shared.registries.bodies import bounded, json_object, objects
 from shared.registries.manifests import ACCEPTED, INDEX_TYPE, MOST_BYTES, StoredManifest, digest_of, is_digest
-from shared.registries.refusals import REFUSED, check, corrupt, refusal, translated
+from shared.registries.refusals import CORRUPT, REFUSED, check, corrupt, refusal, translated
+from shared.registries.uploads import closing, following, once
 
 if TYPE_CHECKING:
-    from shared.registries.registry import Content, Registry
+    from shared.registries.registry import Registry
 
 _logger = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ class Repository:
         query = {"mount": digest, "from": source}
         try:
             async with self._asked("POST", "blobs/uploads/", params=query, source=source) as answer:
-                begun = _place(self.location, answer) if answer.status == 202 else ""
+                begun = following(self.location, answer) if answer.status == 202 else ""
                 mounted, status = answer.status == 201, answer.status
             if begun:
                 await self._give_up(begun)
@@ -95,25 +96,25 @@ class Repository:
     async def upload(self, digest: str, content: bytes) -> None:
         """Send the blob, which is small, in one piece."""
         place = await self._begin_upload()
-        async with self._asked("PUT", _closing(place, digest), content=lambda: io.BytesIO(content), headers=_BLOB) as answer:
+        async with self._asked("PUT", closing(place, digest), content=lambda: io.BytesIO(content), headers=_BLOB) as answer:
             await check(self.location, answer, 201)
         self._registry.saw(self.name, digest)
 
     async def upload_stream(self, chunks: AsyncIterator[bytes], digest: Callable[[], Awaitable[str]]) -> None:
         """Send the blob, in one stream; its digest need not be known before that ends."""
         place = await self._begin_upload()
-        async with self._asked("PATCH", place, content=_once(chunks), headers=_BLOB) as answer:
+        async with self._asked("PATCH", place, content=once(chunks), headers=_BLOB) as answer:
             await check(self.location, answer, 202)
-            place = _place(self.location, answer, place)
+            place = following(self.location, answer, place)
         known = await digest()
-        async with self._asked("PUT", _closing(place, known), headers={"Content-Length": "0"}) as answer:
+        async with self._asked("PUT", closing(place, known), headers={"Content-Length": "0"}) as answer:
             await check(self.location, answer, 201)
         self._registry.saw(self.name, known)
 
     async def _begin_upload(self) -> str:
         async with self._asked("POST", "blobs/uploads/") as answer:
             await check(self.location, answer, 202)
-            return _place(self.location, answer)
+            return following(self.location, answer)
 
     async def download(self, digest: str) -> AsyncGenerator[bytes]:
         """The blob's bytes. Raises Unavailable at their end when they are not those of the digest."""
@@ -194,13 +195,18 @@ class Repository:
             return True
 
     async def tags(self, most: int) -> Listed:
-        """Its tags, from all pages. Complete is only what ended before there were too many."""
+        """Its tags, from all pages. Complete is only what was read to its end before there were too many."""
         tags: list[str] = []
-        async for page in self._pages("tags/list"):
-            listed = page.get("tags") or []
-            tags += [tag for tag in listed if isinstance(tag, str)] if isinstance(listed, list) else []
-            if len(tags) > most:
-                return Listed(tags, complete=False)
+        try:
+            async for page in self._pages("tags/list"):
+                listed = page.get("tags") or []
+                tags += [tag for tag in listed if isinstance(tag, str)] if isinstance(listed, list) else []
+                if len(tags) > most:
+                    return Listed(tags, complete=False)
+        except Unavailable as error:
+            if error.code != CORRUPT:
+                raise
+            return Listed(tags, complete=False)
         return Listed(tags, complete=True)
 
     async def referrers(self, subject: str) -> Sequence[Mapping[str, Any]]:
@@ -252,8 +258,8 @@ class Repository:
     def _following(self, answer: aiohttp.ClientResponse) -> str:
         """Where the next page is, empty after the last one. Source: RFC 8288."""
         try:
-            following = answer.links.get("next")
-            path = str(following["url"]) if following else ""
+            link = answer.links.get("next")
+            path = str(link["url"]) if link else ""
         except (ValueError, KeyError):
             path = ""
         hinted = "next" in ",".join(answer.headers.getall("Link", ())).lower()
@@ -276,30 +282,6 @@ class Repository:
 def referrers_tag(subject: str) -> str:
     """The tag that lists the referrers of a digest where the registry keeps none."""
     return subject.replace(":", "-")
-
-
-def _place(location: str, answer: aiohttp.ClientResponse, otherwise: str = "") -> str:
-    """Where an upload goes on: it is named from where the answer came from, which may be another host."""
-    place = answer.headers.get("Location", "")
-    if not place and not otherwise:
-        raise corrupt(location, "it does not say where an upload goes.")
-    return urljoin(str(answer.url), place) if place else otherwise
-
-
-def _closing(place: str, digest: str) -> str:
-    return f"{place}{'&' if urlsplit(place).query else '?'}digest={digest}"
-
-
-def _once(chunks: AsyncIterator[bytes]) -> "Content":
-    """The chunks, which there are once: a request that is to be sent again has failed."""
-    given: list[AsyncIterator[bytes]] = [chunks]
-
-    def give() -> AsyncIterator[bytes]:
-        if not given:
-            raise Unavailable("The registry asked for another sign-in in the middle of a blob.", code="RegistryAway")
-        return given.pop()
-
-    return give
 
 
 def _actions(method: str, url: str) -> str:

@@ -9,9 +9,8 @@ import asyncio
 import re
 
 from shared.domain.building import IsNamed
-from shared.domain.errors import BuildFailed, Unavailable
+from shared.domain.errors import BuildFailed
 from shared.domain.fencing import check_fence
-from shared.registries.refusals import CORRUPT
 from shared.registries.repository import Repository, referrers_tag
 
 _OF_REFERRERS = re.compile(r"sha256-[0-9a-f]{64}(?:\.[a-z]{1,10})?")
@@ -58,12 +57,7 @@ async def _ensure_detached(repository: Repository, digest: str, is_named: IsName
 
 async def _is_alone(repository: Repository, tag: str, digest: str) -> bool:
     """Whether no other tag names that digest, for sure: all tags are looked at, and the list is whole."""
-    try:
-        listed = await repository.tags(_MOST_TAGS)
-    except Unavailable as error:
-        if error.code != CORRUPT:
-            raise
-        return False  # it cannot be read to its end, today or tomorrow
+    listed = await repository.tags(_MOST_TAGS)
     if not listed.complete or tag not in listed.tags:
         return False
     turn = asyncio.Semaphore(_AT_ONCE)

@@ -80,6 +80,37 @@ async def test_a_cancelled_build_that_leaves_something_is_cancelled_with_a_warni
     assert "not removed: the registry does not permit it" in world.logs.text(ACCOUNT, image.id)
 
 
+@pytest.mark.parametrize("cancelled", [True, False])
+async def test_a_build_that_has_put_no_tag_takes_none_back(cancelled):
+    world = World()
+    world.builder.published = {"oci:/images:digits:1": 1}  # somebody else's
+    operation = await world.building(await world.manifest())
+    if cancelled:
+        await world.operations.cancel(ACCOUNT, operation.id)
+    else:
+        world.builder.failures = [BuildFailed("no wheel")]
+    await world.settle()
+    assert (await world.operation(operation)).state is (State.CANCELLED if cancelled else State.FAILED)
+    assert world.builder.published == {"oci:/images:digits:1": 1}
+
+
+async def test_a_build_that_finds_its_own_image_under_the_tag_adopts_it_and_leaves_it_there():
+    world = World()
+    world.builder.published = {"oci:/images:digits:1": 1}
+    world.builder.there = {1}
+    operation = await world.building(await world.manifest())
+    publish = world.builder.publish
+
+    async def broken(source, layers, log):
+        await publish(source, layers, log)
+        raise BuildFailed("the registry breaks")
+
+    world.builder.publish = broken
+    await world.settle()
+    assert (await world.operation(operation)).state is State.FAILED
+    assert "oci:/images:digits:1" in world.builder.published
+
+
 async def test_an_image_skips_the_versions_that_are_taken_where_images_go():
     world = World()
     world.builder.taken = {1, 2, 4}
