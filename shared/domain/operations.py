@@ -139,10 +139,11 @@ class Operation(Document):
         return self.but(checkpoint={**self.checkpoint, **left})
 
     def at_step(self, step: str, left: Mapping[str, Json], now: datetime, lease: Lease | None) -> "Operation":
-        """The step in hand is done, and that one is due; with a lease the same worker goes on."""
+        """The step in hand is done, unless it goes on itself, and that one is due; with a lease the same worker goes on."""
+        done = self.steps if step == self.step else self._with_step(lambda step: step.ended(State.SUCCEEDED, now))
         after = self.keeping(left).but(
             step=step,
-            steps=self._with_step(lambda step: step.ended(State.SUCCEEDED, now)),
+            steps=done,
             attempts=0,
             not_before=now,
             lease=None,

@@ -124,7 +124,10 @@ class Authority:
             raise BuildFailed(message, code=DENIED, retryable=True) from error
         form = {"grant_type": "access_token", "service": service, "access_token": token}
         answer = await self._posted(session, f"{realm.removesuffix('/token')}/exchange", form)
-        return str(answer.get("refresh_token") or "")
+        refresh = answer.get("refresh_token")
+        if not isinstance(refresh, str) or not refresh:
+            raise self._denied("its token service gives nothing for the app's identity")
+        return refresh
 
     async def _posted(self, session: aiohttp.ClientSession, url: str, form: Mapping[str, str]) -> Mapping[str, Any]:
         """A form holds a secret, and so follows no redirect."""

@@ -4,11 +4,9 @@ from collections.abc import Callable, Mapping
 
 from shared.registries.authority import Authority, Identity
 from shared.registries.logins import Login, login_key
-from shared.registries.references import Reference
+from shared.registries.references import Reference, is_azure
 from shared.registries.registry import Registry
 from shared.registries.repository import Repository
-
-_AZURE = (".azurecr.io", ".azurecr.us", ".azurecr.cn")
 
 
 class Registries:
@@ -24,7 +22,7 @@ class Registries:
         key = login_key(self._logins, host, repository)
         if (host, key) not in self._open:
             login = self._logins.get(key)
-            by_identity = host.lower().endswith(_AZURE) and login is None
+            by_identity = is_azure(host) and login is None
             self._open[host, key] = Registry(host, Authority(host, login, self._identity() if by_identity else None))
         return self._open[host, key]
 

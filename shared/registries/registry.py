@@ -18,6 +18,9 @@ _SEEN_SECONDS = 60.0
 _MOST_SEEN = 10_000
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=120)
 
+_AS_STORED = {"Accept-Encoding": "identity"}
+"""A proxy that compresses would change the bytes that digests are of."""
+
 
 class Registry:
     """One registry. Connections are opened when they are first needed, in the loop that needs them."""
@@ -73,5 +76,7 @@ class Registry:
     def session(self) -> aiohttp.ClientSession:
         """The connections to it."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=_TIMEOUT, auto_decompress=False, trust_env=True)
+            self._session = aiohttp.ClientSession(
+                timeout=_TIMEOUT, headers=_AS_STORED, auto_decompress=False, trust_env=True
+            )
         return self._session

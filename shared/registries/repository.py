@@ -17,6 +17,7 @@ from shared.domain.errors import BuildFailed, Throttled, Unavailable
 from shared.registries.authority import Access
 from shared.registries.bodies import bounded, json_object, objects
 from shared.registries.manifests import ACCEPTED, INDEX_TYPE, MOST_BYTES, StoredManifest, digest_of, is_digest
+from shared.registries.references import is_azure
 from shared.registries.refusals import CORRUPT, REFUSED, check, corrupt, refusal, translated
 from shared.registries.uploads import closing, following, once
 
@@ -181,7 +182,7 @@ class Repository:
 
     async def delete_tag(self, tag: str) -> bool:
         """Nothing has that tag; False where the registry deletes none. Azure's does it under an address of its own."""
-        return await self._deleted(f"manifests/{tag}") or await self._deleted(f"/acr/v1/{self.name}/_tags/{tag}")
+        return await self._deleted(f"/acr/v1/{self.name}/_tags/{tag}" if is_azure(self.host) else f"manifests/{tag}")
 
     async def delete_manifest(self, digest: str) -> bool:
         """Nothing has that digest, and all its tags are gone with it; False where the registry deletes none."""

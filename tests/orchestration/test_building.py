@@ -1,7 +1,9 @@
+import json
 from datetime import timedelta
 
 import pytest
 
+from functions.answers import operation_status
 from shared.domain.building import TAG_TAKEN, NotYet
 from shared.domain.errors import BuildFailed, InvalidRequest, Unavailable
 from shared.domain.operations import State
@@ -128,6 +130,31 @@ async def test_an_image_skips_the_versions_that_are_taken_where_images_go():
     later = await world.building(manifest)
     await world.settle()
     assert (await world.images.get(ACCOUNT, later.resource_id)).version == 6
+
+
+async def test_a_build_that_has_chosen_its_version_still_publishes():
+    world = World()
+
+    async def seen(*_):
+        raise Unavailable("the registry is away")
+
+    world.builder.publish = seen
+    operation = await world.building(await world.manifest())
+    await world.engine.run(ACCOUNT, operation.id)
+    shown = operation_status(await world.operation(operation), "http://account").steps
+    assert [(step.name, step.state) for step in shown[-2:]] == [("content", State.SUCCEEDED), ("publish", State.RUNNING)]
+    assert shown[-1].end_time is None
+
+
+async def test_warnings_are_shown():
+    world = World()
+    operation = await world.building(await world.manifest())
+    await world.operations.cancel(ACCOUNT, operation.id)
+    world.builder.failures = [BuildFailed("the tag stays", code="TagStays")]
+    await world.settle()
+    shown = json.loads(operation_status(await world.operation(operation), "http://account").json_text())
+    assert (shown["state"], shown["warnings"]) == ("Cancelled", [{"code": "TagStays", "message": "the tag stays"}])
+    assert "error" not in shown
 
 
 async def test_an_image_whose_tag_is_taken_at_the_last_moment_gets_another():

@@ -18,6 +18,7 @@ from aiohttp import web
 UPLOAD = re.compile(r"/v2/(.+)/blobs/uploads/([\w-]*)")
 BLOB = re.compile(r"/v2/(.+)/blobs/(sha256:\w+)")
 MANIFEST = re.compile(r"/v2/(.+)/manifests/([\w.:-]+)")
+OF_AZURE = re.compile(r"/acr/v1/(.+)/_tags/([\w.-]+)")
 TAGS = re.compile(r"/v2/(.+)/tags/list")
 SIGNED = re.compile(r"/signed/(sha256:\w+)")
 
@@ -49,6 +50,8 @@ class Habits:
     tag_delete: int = 400
     """What it answers when a tag is to be deleted: 202 for doing so. Debian's says 400."""
     manifest_delete: int = 202
+    of_azure: bool = False
+    """Whether tags are deleted under Azure's own address."""
     content_type: Callable[[str], str] = str
     """What it calls a manifest of that type."""
     digest_header: bool = True
@@ -114,6 +117,8 @@ class HabitualRegistry:
             if found := pattern.fullmatch(request.path):
                 return await handle(request, *found.groups())
         await request.read()
+        if (found := OF_AZURE.fullmatch(request.path)) and self.habits.of_azure and request.method == "DELETE":
+            return web.Response(status=404 if self.tags[found[1]].pop(found[2], None) is None else 202)
         return web.Response(status=404)
 
     def _token(self, request: web.Request) -> web.Response:

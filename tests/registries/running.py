@@ -72,7 +72,7 @@ def registry(
 
 @contextmanager
 def proxy(folder: Path, host: str) -> Iterator[str]:
-    """The host of an nginx before that registry; it hides `Docker-Content-Digest`, as some that are in use do."""
+    """The host of an nginx before that registry; it hides `Docker-Content-Digest` and compresses, as some in use do."""
     program, port = judge("nginx"), free_ports(1)[0]
     folder.mkdir()
     temporary = "".join(
@@ -84,7 +84,7 @@ def proxy(folder: Path, host: str) -> Iterator[str]:
         http {{
             access_log off; {temporary}
             server {{
-                listen 127.0.0.1:{port}; client_max_body_size 0;
+                listen 127.0.0.1:{port}; client_max_body_size 0; gzip on; gzip_types *; gzip_proxied any; gzip_min_length 1;
                 location / {{
                     proxy_pass http://{host}; proxy_set_header Host $http_host; proxy_http_version 1.1;
                     proxy_request_buffering off; proxy_hide_header Docker-Content-Digest;

@@ -155,6 +155,18 @@ async def test_who_may_not_delete_is_told_which_tag_stays(tag_delete, manifest_d
         assert server.tags[NAME] == {"1": digest}
 
 
+async def test_azures_registry_deletes_a_tag_under_an_address_of_its_own():
+    async with Opened(Habits(of_azure=True, tag_delete=405)) as (server, repository):
+        digest = await put_all(repository, ["1", "2"])
+        repository._registry.host = "tests.azurecr.io"
+        for _ in range(2):
+            await ensure_untagged(repository, "1", digest, nobody)
+            assert sorted(server.tags[NAME]) == ["2", referrers_tag(digest)]
+        await ensure_untagged(repository, "2", digest, nobody)
+        assert server.tags[NAME] == {}
+        assert digest in server.manifests[NAME]
+
+
 async def test_a_worker_that_has_lost_its_lease_deletes_nothing():
     def lost() -> None:
         raise LeaseLost("somebody else's")
