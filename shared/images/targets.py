@@ -2,11 +2,11 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Sequence
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from shared.domain.building import TAG_TAKEN, IsNamed, PublishedImage
 from shared.domain.errors import BuildFailed
@@ -20,6 +20,7 @@ from shared.registries.untagging import ensure_untagged
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 _MOST_TAGS = 20_000
+_SEEN_THROUGH_SECONDS = 5.0
 
 
 class Target(Protocol):
@@ -195,7 +196,7 @@ class RegistryTarget:
             raise BuildFailed(f"The tag {self.location} names another image already; a tag never moves.", code=TAG_TAKEN)
         if not there:
             check_fence()
-            await self._repository.put_manifest(content, self._tag)
+            await _seen_through(self._repository.put_manifest(content, self._tag))
         return PublishedImage(self.location, digest)
 
     async def named(self) -> str:
@@ -209,6 +210,19 @@ class RegistryTarget:
 
     async def remove_tag(self, digest: str, is_named: IsNamed) -> None:
         await ensure_untagged(self._repository, self._tag, digest, is_named)
+
+
+async def _seen_through[T](request: Coroutine[Any, Any, T]) -> T:
+    """The request's answer. A worker that is stopped waits for it a little: what was sent may still be carried out, and who
+    takes it back must not look before that."""
+    asking = asyncio.ensure_future(request)
+    try:
+        return await asyncio.shield(asking)
+    except asyncio.CancelledError:
+        await asyncio.wait({asking}, timeout=_SEEN_THROUGH_SECONDS)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        raise
 
 
 def _versions(tags: Iterable[str]) -> frozenset[int]:

@@ -303,6 +303,31 @@ async def test_a_layer_that_comes_damaged_is_its_registrys_fault_and_worth_anoth
         await asyncio.gather(source.close(), registry.close())
 
 
+async def test_a_worker_that_is_stopped_waits_for_the_tag_that_it_has_sent():
+    putting, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: web.Request) -> str:
+        if request.method == "PUT" and request.path.endswith("/manifests/1"):
+            putting.set()
+            await go_on.wait()
+        return ""
+
+    async with habitual() as (server, host):
+        registry = opened(host)
+        repository = registry.repository("tests/x")
+        digest = await put_image(repository, "0")
+        content, _ = server.manifests["tests/x"][digest]
+        server.habits.trouble = slow
+        publishing = asyncio.create_task(RegistryTarget(repository, "1").put_manifest(content))
+        await putting.wait()
+        publishing.cancel()
+        asyncio.get_running_loop().call_later(0.2, go_on.set)
+        with pytest.raises(asyncio.CancelledError):
+            await publishing
+        assert server.tags["tests/x"]["1"] == digest
+        await registry.close()
+
+
 async def test_a_login_that_may_not_delete_leaves_the_tag_and_says_so():
     async with habitual(Habits(challenges=(BEARER.partition(",scope")[0],), refused_scopes=("delete",))) as (server, host):
         registry = opened(host, LOGIN)
