@@ -48,3 +48,5 @@ def translated(location: str) -> Iterator[None]:
         if isinstance(error.__cause__, ServiceError):  # of what gives the bytes that are sent, which has failed
             raise error.__cause__ from None
         raise Unavailable(f"The registry of {location} is away: {type(error).__name__}.", code=AWAY) from error
+    except ValueError as error:  # of an address that it named
+        raise corrupt(location, "it sends requests to an address that is none.") from error

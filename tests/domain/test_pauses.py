@@ -6,6 +6,7 @@ from email.utils import formatdate
 from types import SimpleNamespace
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from azure.core.exceptions import HttpResponseError
@@ -16,10 +17,13 @@ from shared.compute.local_process import LocalProcessCompute
 from shared.domain.errors import ServiceError
 from shared.events.sinks import EndpointSink
 from shared.images.content.fetch import Fetcher
-from shared.registries.authority import Authority
+from shared.registries.authority import Access, Authority
+from shared.registries.challenges import Challenge
+from shared.registries.logins import Login
 from shared.registries.registry import Registry
 from shared.storage import failures as of_storage
 from shared.tasks import failures as of_tasks
+from shared.tasks import signed
 from tests.events.test_format import an_event
 from tests.registries.habits import serving
 
@@ -44,6 +48,16 @@ async def events_endpoint(host: str, status: int, headers: dict[str, str]) -> No
     await EndpointSink(f"http://{host}/hook", "whsec_" + "c2VjcmV0" * 4, event_grid=False).send(an_event())
 
 
+async def signed_blob(host: str, status: int, headers: dict[str, str]) -> None:
+    await signed.put(f"http://{host}/context?sig=x", b"content")
+
+
+async def token_service(host: str, status: int, headers: dict[str, str]) -> None:
+    authority, realm = Authority(host, Login("robot", "pass")), f"http://{host}/token"
+    async with aiohttp.ClientSession() as session:
+        await authority.answer(session, Access("tests/x", "pull"), [Challenge("bearer", {"realm": realm})])
+
+
 async def cluster(host: str, status: int, headers: dict[str, str]) -> None:
     raise refusal(Answer(status, headers, b""), "get")
 
@@ -59,7 +73,9 @@ def translating(translated: Callable[[str], Any]) -> Callable[[str, int, dict[st
 
 ADAPTERS = {
     "registry": registry,
+    "token service": token_service,
     "fetch": fetch,
+    "signed blob": signed_blob,
     "compute node": compute_node,
     "events endpoint": events_endpoint,
     "cluster": cluster,

@@ -117,6 +117,25 @@ async def test_an_upload_goes_on_from_where_its_answer_came(locations, elsewhere
         await registry.close()
 
 
+@pytest.mark.parametrize(
+    "location", ["", "http://[", "ftp://127.0.0.1/x", "http://", "//", "http://127.0.0.1:1/x", "http://h:x/"]
+)
+async def test_an_upload_that_goes_nowhere_is_an_outage(location):
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=202, headers={"Location": location} if location else {})
+
+    async with serving(answer) as host:
+        registry = opened(host)
+        for sending in (
+            put(registry.repository("tests/x"), b"x"),
+            registry.repository("tests/x").upload(digest_of(b"x"), b"x"),
+        ):
+            with pytest.raises(Unavailable) as refused:
+                await sending
+            assert refused.value.code in ("RegistryCorrupt", "RegistryAway")
+        await registry.close()
+
+
 @pytest.mark.parametrize("status", [202, 400, 401, 403, 404, 405, 409, 413, 415, 416, 422, 500, 501, 502])
 async def test_a_mount_that_is_refused_is_an_upload(status):
     async with habitual(Habits(mount=status)) as (server, host):
