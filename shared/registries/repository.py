@@ -214,8 +214,8 @@ class Repository:
         """How the artifacts that are about that digest are listed."""
         try:
             listed = [one async for page in self._pages(f"referrers/{subject}") for one in objects(page.get("manifests"))]
-        except BuildFailed as error:
-            if error.code != REFUSED:
+        except (BuildFailed, Unavailable) as error:
+            if error.code not in (REFUSED, CORRUPT):
                 raise
             listed = []  # it knows no such address
         return listed or await self._tagged_referrers(subject)

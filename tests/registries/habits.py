@@ -18,6 +18,7 @@ from aiohttp import web
 UPLOAD = re.compile(r"/v2/(.+)/blobs/uploads/([\w-]*)")
 BLOB = re.compile(r"/v2/(.+)/blobs/(sha256:\w+)")
 MANIFEST = re.compile(r"/v2/(.+)/manifests/([\w.:-]+)")
+REFERRERS = re.compile(r"/v2/(.+)/referrers/.+")
 OF_AZURE = re.compile(r"/acr/v1/(.+)/_tags/([\w.-]+)")
 TAGS = re.compile(r"/v2/(.+)/tags/list")
 SIGNED = re.compile(r"/signed/(sha256:\w+)")
@@ -89,6 +90,7 @@ class HabitualRegistry:
         self.tokens: set[str] = set()
         self.signed_in: list[str | None] = []
         self.list_of_tags: object = ...
+        self.referrers = web.Response(status=404)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         trouble = await self.habits.trouble(request) if self.habits.trouble else ""
@@ -109,17 +111,33 @@ class HabitualRegistry:
         self.asked.append(f"{request.method} {request.path}")
         if self.habits.challenges and not self._is_signed_in(request):
             await request.read()
-            response = web.Response(status=401)
-            for challenge in self.habits.challenges:
-                response.headers.add("WWW-Authenticate", challenge.replace("{host}", request.host))
-            return response
-        for pattern, handle in ((UPLOAD, self._upload), (BLOB, self._blob), (MANIFEST, self._manifest), (TAGS, self._tags)):
+            return self._challenged(request)
+        for pattern, handle in (
+            (UPLOAD, self._upload),
+            (BLOB, self._blob),
+            (MANIFEST, self._manifest),
+            (TAGS, self._tags),
+            (REFERRERS, self._referrers),
+            (OF_AZURE, self._untagged),
+        ):
             if found := pattern.fullmatch(request.path):
                 return await handle(request, *found.groups())
         await request.read()
-        if (found := OF_AZURE.fullmatch(request.path)) and self.habits.of_azure and request.method == "DELETE":
-            return web.Response(status=404 if self.tags[found[1]].pop(found[2], None) is None else 202)
         return web.Response(status=404)
+
+    def _challenged(self, request: web.Request) -> web.Response:
+        response = web.Response(status=401)
+        for challenge in self.habits.challenges:
+            response.headers.add("WWW-Authenticate", challenge.replace("{host}", request.host))
+        return response
+
+    async def _referrers(self, request: web.Request, name: str) -> web.Response:
+        return self.referrers
+
+    async def _untagged(self, request: web.Request, name: str, tag: str) -> web.Response:
+        """As Azure's registry deletes a tag."""
+        known = self.habits.of_azure and request.method == "DELETE" and self.tags[name].pop(tag, None)
+        return web.Response(status=202 if known else 404)
 
     def _token(self, request: web.Request) -> web.Response:
         scopes = request.query.getall("scope", [])

@@ -14,6 +14,7 @@ from shared.images.targets import RegistryTarget
 from shared.registries.authority import Authority
 from shared.registries.logins import Login
 from shared.registries.registry import Registry
+from shared.registries.repository import referrers_tag
 from tests.registries.habits import Habits, habitual, serving
 from tests.registries.test_registry import digest_of, nobody, put, put_image, read
 
@@ -320,6 +321,22 @@ async def test_a_layer_that_comes_damaged_is_its_registrys_fault_and_worth_anoth
         taken = RegistryTarget(registry.repository("tests/x"), "1")
         assert await taken.take_over(digest, source.repository("tests/base")) == "copied"
         await asyncio.gather(source.close(), registry.close())
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(200, "{}"), (200, "<html>"), (200, '{"manifests": null}'), (400, ""), (405, "")]
+)
+async def test_a_registry_that_knows_no_referrers_is_asked_for_the_tag_in_their_place(status, body):
+    async with habitual() as (server, host):
+        registry = opened(host)
+        repository = registry.repository("tests/x")
+        digest = await put_image(repository, "1")
+        listed = [{"digest": digest_of(b"said"), "artifactType": "application/x"}]
+        index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [*listed, None, 7]}
+        await repository.put_manifest(json.dumps(index).encode(), referrers_tag(digest))
+        server.referrers = web.Response(status=status, text=body)
+        assert await repository.referrers(digest) == listed
+        await registry.close()
 
 
 async def test_a_worker_that_is_stopped_waits_for_the_tag_that_it_has_sent():
