@@ -90,7 +90,7 @@ class HabitualRegistry:
         self.tokens: set[str] = set()
         self.signed_in: list[str | None] = []
         self.list_of_tags: object = ...
-        self.referrers = web.Response(status=404)
+        self.referrers = (404, "")
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         trouble = await self.habits.trouble(request) if self.habits.trouble else ""
@@ -132,7 +132,8 @@ class HabitualRegistry:
         return response
 
     async def _referrers(self, request: web.Request, name: str) -> web.Response:
-        return self.referrers
+        status, text = self.referrers
+        return web.Response(status=status, text=text)
 
     async def _untagged(self, request: web.Request, name: str, tag: str) -> web.Response:
         """As Azure's registry deletes a tag."""

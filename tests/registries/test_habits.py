@@ -334,7 +334,7 @@ async def test_a_registry_that_knows_no_referrers_is_asked_for_the_tag_in_their_
         listed = [{"digest": digest_of(b"said"), "artifactType": "application/x"}]
         index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [*listed, None, 7]}
         await repository.put_manifest(json.dumps(index).encode(), referrers_tag(digest))
-        server.referrers = web.Response(status=status, text=body)
+        server.referrers = (status, body)
         assert await repository.referrers(digest) == listed
         await registry.close()
 
