@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from admin.findings import Finding
+from shared.registries.logins import unused_logins
 from shared.registries.references import Reference
 from shared.settings.images import ImageSettings
 
@@ -36,7 +37,8 @@ def idle_settings(variables: Mapping[str, str]) -> Iterator[Finding]:
 def idle_logins(images: ImageSettings) -> Iterator[Finding]:
     """A note for each login for a host that nothing names: most are misspelt."""
     named = [f"{images.registry}/image:1"] if images.registry else []
-    hosts = {Reference.parse(text).host for text in (*named, *images.bases.values())}
-    for host in sorted(set(images.logins) - hosts):
+    references = [*named, *images.bases.values()]
+    hosts = {Reference.parse(text).host for text in references}
+    for host in sorted(unused_logins(images.logins, references)):
         used = f"images and their bases are at {', '.join(sorted(hosts))}" if hosts else "no registry is named"
         yield Finding.note("SLIPWAY_REGISTRY_AUTH", f"the login for {host} is used by nothing: {used}. Remove or rename it.")

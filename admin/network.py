@@ -18,6 +18,7 @@ from shared.domain.compute_resources import ClusterConnection
 from shared.domain.errors import ServiceError, foreign
 from shared.identity.keys import published_keys
 from shared.images.base import BaseImages
+from shared.registries.authority import Access
 from shared.registries.references import Reference
 from shared.registries.registries import Registries
 from shared.settings import Settings
@@ -84,13 +85,14 @@ async def _storage(connection: StorageConnection, service: str) -> str:
 async def _registry(registries: Registries, images: ImageSettings) -> str:
     """Signed in to for a push, which is begun and cancelled: that is when registries ask who one is."""
     reference = Reference.parse(f"{images.registry}/slipway-check:1")
-    registry = registries.registry(reference.host)
+    registry = registries.registry(reference.host, reference.repository)
+    access = Access(reference.repository, "pull,push")
     uploads = f"{registry.url}/v2/{reference.repository}/blobs/uploads/"
-    async with await registry.send("POST", uploads, "check") as answer:
+    async with await registry.send("POST", uploads, access) as answer:
         if answer.status != 202:
             raise ServiceError(f"{reference.host} answers {answer.status} to a push into {reference.repository}")
         begun = urljoin(uploads, answer.headers.get("Location", ""))
-    async with await registry.send("DELETE", begun, "check"):
+    async with await registry.send("DELETE", begun, access):
         return f"{reference.host} lets the app push."
 
 

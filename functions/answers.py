@@ -80,6 +80,7 @@ def operation_status(operation: Operation, account_url: str) -> AsyncOperationSt
         waiting_for=operation.waiting_for,
         cancel_requested=operation.cancel_requested,
         error=_addressed(operation.error, account_url),
+        warnings=operation.warnings,
     )
 
 

@@ -18,6 +18,7 @@ from shared.images.packages.dependencies import Dependencies, DependencySettings
 from shared.images.packing.cache import LayerCache
 from shared.images.packing.compression import Compression
 from shared.registries.authority import Identity
+from shared.registries.platforms import Platform
 from shared.registries.registries import Registries
 from shared.settings.images import ImageSettings, SourcePackages
 from shared.storage.blobs import BlobAccount
@@ -119,7 +120,7 @@ def _tasks(
 
 def _dependency_settings(settings: ImageSettings) -> DependencySettings:
     return DependencySettings(
-        platform=settings.platform,
+        platform=Platform.parse(settings.platform).plain,
         python=settings.python,
         scratch=settings.scratch,
         runtime=_RUNTIME,

@@ -194,6 +194,21 @@ class BuildFailed(ServiceError):
     default_code = "ImageBuildFailed"
 
 
+class LeftBehind(ServiceError):
+    """Something that a failed operation made is still there, and harms nobody: to its callers a warning."""
+
+    @classmethod
+    def because(cls, error: ServiceError) -> "LeftBehind":
+        """For that cause, which is tried again as the cause would be."""
+        return cls(
+            error.message,
+            code=error.code,
+            status_code=error.status_code,
+            retryable=error.retryable,
+            retry_after=error.retry_after,
+        )
+
+
 class DeployFailed(ServiceError):
     """A service cannot run as it was asked to."""
 

@@ -88,6 +88,10 @@ class Image(Document):
         """It can be pulled from there."""
         return self.but(creation_state=State.SUCCEEDED, image_location=location, image_digest=digest, layers=layers)
 
+    def renumbered(self, version: int) -> "Image":
+        """Its version was taken where images go, and this one is its own now."""
+        return self.but(version=version)
+
     def summary(self) -> "Image":
         """As lists and services show it."""
         return self.but(layers=None)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from shared.domain.manifests import RuntimeType
 from shared.registries.logins import Login, read_logins
+from shared.registries.platforms import Platform
 from shared.registries.references import Reference
 from shared.registries.resources import RegistryResource
 from shared.settings.environment import Environment, Form
@@ -118,7 +119,7 @@ def image_settings(environment: Environment) -> ImageSettings:
         registry_resource=environment.read("SLIPWAY_REGISTRY_RESOURCE_ID", Form("", RegistryResource.parse), None),
         logins=_logins(environment),
         bases=_bases(environment, default=f"docker.io/library/python:{python}-slim" if registry else ""),
-        platform=environment.read("SLIPWAY_TARGET_PLATFORM", word(TargetPlatform), TargetPlatform.LINUX_AMD64),
+        platform=environment.read("SLIPWAY_TARGET_PLATFORM", _PLATFORM, str(TargetPlatform.LINUX_AMD64)),
         python=python,
         compression=environment.read("SLIPWAY_LAYER_COMPRESSION", word(LayerCompression), LayerCompression.GZIP),
         scratch=environment.read("SLIPWAY_SCRATCH", FOLDER, Path(tempfile.gettempdir(), "slipway").absolute()),
@@ -126,6 +127,15 @@ def image_settings(environment: Environment) -> ImageSettings:
         packages=_packages(environment),
         garbage=_garbage(environment),
     )
+
+
+def _platform(text: str) -> str:
+    platform = Platform.parse(text)
+    TargetPlatform(platform.plain)
+    return str(platform)
+
+
+_PLATFORM = Form(f"{word(TargetPlatform).accepts}, each also with a variant as in linux/amd64/v3", _platform)
 
 
 def _images(environment: Environment) -> Path | None:

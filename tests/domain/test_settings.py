@@ -126,6 +126,20 @@ def test_images_are_for_amd64_whatever_machine_builds_them(given, monkeypatch):
     assert read_settings({**SETTINGS, "SLIPWAY_TARGET_PLATFORM": "linux/arm64"}).images.platform == "linux/arm64"
 
 
+@pytest.mark.parametrize(
+    ("given", "platform"),
+    [("linux/amd64/v3", "linux/amd64/v3"), ("linux/arm64/v8", "linux/arm64"), (" linux/amd64 ", "linux/amd64")],
+)
+def test_a_platform_may_name_a_variant(given, platform):
+    assert read_settings({**SETTINGS, "SLIPWAY_TARGET_PLATFORM": given}).images.platform == platform
+
+
+@pytest.mark.parametrize("given", ["amd64", "linux/amd64/v3/x", "linux amd64", "linux/"])
+def test_what_is_no_platform_is_refused(given):
+    with pytest.raises(SettingError, match="SLIPWAY_TARGET_PLATFORM accepts linux/amd64, .* each also with a variant"):
+        read_settings({**SETTINGS, "SLIPWAY_TARGET_PLATFORM": given})
+
+
 def test_no_part_of_an_account_leaves_its_scope():
     assert Account("..", "a/b", "c!d").scope == "=2E=2E!a=2Fb!c=21d"
 

@@ -16,7 +16,7 @@ from shared.domain.manifests import RuntimeType
 from shared.registries.registries import Registries
 from tests.images.bases import CONFIG, LAYER, MANIFEST
 from tests.images.making import Log, built, make_builder, no_identity, source
-from tests.registries.test_other_registries import serving
+from tests.registries.habits import serving
 
 
 class OneImage:

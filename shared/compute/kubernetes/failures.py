@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from shared.domain.errors import Conflict, DeployFailed, Detail, ServiceError, Throttled, Unavailable, foreign
+from shared.domain.retry_after import retry_after
 
 FAILED = "KubernetesDeploymentFailed"
 _AWAY = "ClusterUnavailable"
@@ -59,8 +60,7 @@ class Answer:
     @property
     def retry_after(self) -> float | None:
         """How many seconds it asks for, if it does."""
-        pause = self.headers.get("Retry-After", "")
-        return float(pause) if pause.isdecimal() else None
+        return retry_after(self.headers)
 
 
 def refusal(answer: Answer, doing: str) -> ServiceError:
