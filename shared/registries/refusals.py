@@ -13,6 +13,10 @@ _MOST_SAID = 500
 AWAY, CORRUPT, DENIED, REFUSED = "RegistryAway", "RegistryCorrupt", "RegistryDenied", "RegistryRefused"
 
 
+STAYS = (400, 404, 405, 501)
+"""What registries answer that delete no tags, or nothing."""
+
+
 def refusal(location: str, status: int, said: str, headers: Mapping[str, str]) -> ServiceError:
     """The error of an answer that is not what was asked for."""
     pause = retry_after(headers)

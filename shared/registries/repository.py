@@ -15,10 +15,11 @@ import aiohttp
 
 from shared.domain.errors import BuildFailed, Throttled, Unavailable
 from shared.registries.authority import Access
+from shared.registries.azure_tags import AzureTags
 from shared.registries.bodies import bounded, json_object, objects
 from shared.registries.manifests import ACCEPTED, INDEX_TYPE, MOST_BYTES, StoredManifest, digest_of, is_digest
 from shared.registries.references import is_azure
-from shared.registries.refusals import CORRUPT, REFUSED, check, corrupt, refusal, translated
+from shared.registries.refusals import CORRUPT, REFUSED, STAYS, check, corrupt, refusal, translated
 from shared.registries.uploads import closing, following, once
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ _logger = logging.getLogger(__name__)
 _BLOB = {"Content-Type": "application/octet-stream"}
 _CHUNK = 1024 * 1024
 _REDIRECTS = (301, 302, 303, 307, 308)
-_STAYS = (400, 404, 405, 501)
-"""What registries answer that delete no tags, or nothing."""
 _MOST_PAGES, _MOST_PAGE_BYTES = 100, 16 * 1024 * 1024
 
 
@@ -182,7 +181,14 @@ class Repository:
 
     async def delete_tag(self, tag: str) -> bool:
         """Nothing has that tag; False where the registry deletes none. Azure's does it under an address of its own."""
-        return await self._deleted(f"/acr/v1/{self.name}/_tags/{tag}" if is_azure(self.host) else f"manifests/{tag}")
+        if not is_azure(self.host):
+            return await self._deleted(f"manifests/{tag}")
+
+        async def send(method: str, url: str) -> aiohttp.ClientResponse:
+            return await self._registry.send(method, url, Access(self.name, _actions(method, url)))
+
+        with translated(self.location):
+            return await AzureTags(self._registry.url, self.name, self._registry.session(), send).delete(tag)
 
     async def delete_manifest(self, digest: str) -> bool:
         """Nothing has that digest, and all its tags are gone with it; False where the registry deletes none."""
@@ -190,7 +196,7 @@ class Repository:
 
     async def _deleted(self, path: str) -> bool:
         async with self._asked("DELETE", path) as answer:
-            if answer.status in _STAYS:
+            if answer.status in STAYS:
                 return False
             await check(self.location, answer, 200, 202, 204)
             return True

@@ -136,7 +136,7 @@ def test_a_platform_may_name_a_variant(given, platform):
 
 @pytest.mark.parametrize("given", ["amd64", "linux/amd64/v3/x", "linux amd64", "linux/"])
 def test_what_is_no_platform_is_refused(given):
-    with pytest.raises(SettingError, match="SLIPWAY_TARGET_PLATFORM accepts linux/amd64, .* each also with a variant"):
+    with pytest.raises(SettingError, match=r"SLIPWAY_TARGET_PLATFORM accepts linux/amd64, .* each also with a variant"):
         read_settings({**SETTINGS, "SLIPWAY_TARGET_PLATFORM": given})
 
 
