@@ -84,6 +84,11 @@ class Running:
         )
 
 
+def _make_private(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+
+
 @asynccontextmanager
 async def running_stack(home: Home, port: int, cache: Path) -> AsyncIterator[Running]:
     """The stack, ready to be called, until the context ends. Raises StackError."""
@@ -94,6 +99,7 @@ async def running_stack(home: Home, port: int, cache: Path) -> AsyncIterator[Run
         azurite = AzuriteAddress(ports.blob, ports.queue, ports.table)
         issuer = Issuer(home.folder / "secrets" / "issuer.pem", ports.issuer)
         issuer.start()
+        await asyncio.to_thread(_make_private, cache)
         storage = Child(_storage(home, azurite))
         settings = {**_settings(home, ports, azurite, issuer), "SLIPWAY_SCRATCH": str(cache)}
         write_private(home.settings, json.dumps(settings).encode())

@@ -28,8 +28,10 @@ class LayerCompression(StrEnum):
 class SourcePackages(StrEnum):
     """What becomes of packages that are published as source only."""
 
-    BUILD = "build"
+    SANDBOX = "sandbox"
+    ACR_TASKS = "acr-tasks"
     REFUSE = "refuse"
+    TRUST = "trust"
 
 
 class GarbageMode(StrEnum):
@@ -105,7 +107,7 @@ def read_image_settings(environment: Mapping[str, str]) -> ImageSettings:
         packages=PackageSettings(
             indexes=listed(environment, "SLIPWAY_PACKAGE_INDEXES"),
             channels=listed(environment, "SLIPWAY_CONDA_CHANNELS") or ("conda-forge",),
-            sources=one_of(environment, "SLIPWAY_SOURCE_PACKAGES", SourcePackages, SourcePackages.BUILD),
+            sources=_sources(environment),
         ),
         garbage=GarbageSettings(
             mode=one_of(environment, "SLIPWAY_GARBAGE", GarbageMode, GarbageMode.REMOVE),
@@ -113,6 +115,16 @@ def read_image_settings(environment: Mapping[str, str]) -> ImageSettings:
             logs=timedelta(days=number(environment, "SLIPWAY_BUILD_LOG_RETENTION_DAYS", 30)),
         ),
     )
+
+
+def _sources(environment: Mapping[str, str]) -> SourcePackages:
+    name = "SLIPWAY_SOURCE_PACKAGES"
+    if environment.get(name, "").strip() == "build":  # what the sandbox was called before there was one
+        return SourcePackages.SANDBOX
+    sources = one_of(environment, name, SourcePackages, SourcePackages.SANDBOX)
+    if sources is SourcePackages.ACR_TASKS and not environment.get("SLIPWAY_REGISTRY_RESOURCE_ID", "").strip():
+        raise SettingError(f"{name}=acr-tasks needs SLIPWAY_REGISTRY_RESOURCE_ID: the registry whose ACR Tasks build them.")
+    return sources
 
 
 def _fetch(environment: Mapping[str, str]) -> FetchSettings:

@@ -10,10 +10,10 @@ from tests.images.sources import Sources
 
 PROJECT = "[build-system]\nrequires={1}\nbuild-backend='back'\nbackend-path=['.']\n[project]\nname='{0}'\nversion='1.0'\n"
 WHEEL = """
-import zipfile
-from pathlib import Path
+import tomllib, zipfile
 def build_wheel(folder, *_):
-    name, tag = Path.cwd().parents[2].name, {tag!r}
+    with open("pyproject.toml", "rb") as file:
+        name, tag = tomllib.load(file)["project"]["name"], {tag!r}
     with zipfile.ZipFile(f"{{folder}}/{{name}}-1.0-{{tag}}.whl", "w") as wheel:
         wheel.writestr(f"{{name}}.py", "")
         wheel.writestr(f"{{name}}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\\nName: {{name}}\\nVersion: 1.0\\n")
