@@ -20,6 +20,7 @@ from shared.events.failures import CommandFailures
 from shared.events.sinks import EndpointSink, QueueSink
 from shared.identity.tokens import TokenVerifier
 from shared.image_settings import GarbageMode
+from shared.images.packages.scratch import ensure_private
 from shared.orchestration.build_image import BuildImage
 from shared.orchestration.delete_service import DeleteService
 from shared.orchestration.deploy_service import DeployService
@@ -345,4 +346,6 @@ class Slipway:
 @cache
 def slipway() -> Slipway:
     """This process's Slipway, by the environment; raises SettingError."""
-    return Slipway(read_settings(os.environ))
+    settings = read_settings(os.environ)
+    ensure_private(settings.images.scratch)
+    return Slipway(settings)

@@ -5,6 +5,7 @@ import io
 import tarfile
 import zipfile
 from collections import defaultdict
+from collections.abc import Mapping
 
 from tests.images.sources import Sources
 
@@ -46,12 +47,15 @@ class Index:
                 archive.addfile(info, io.BytesIO(text.encode()))
         self._list(name, f"{name}-1.0.tar.gz", packed.getvalue())
 
-    def add_wheel(self, name: str, version: str = "1.0", tag: str = "py3-none-any") -> str:
+    def add_wheel(
+        self, name: str, version: str = "1.0", tag: str = "py3-none-any", files: Mapping[str, str] | None = None
+    ) -> str:
         """Its lines of a lock."""
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as wheel:
             information = f"{name}-{version}.dist-info"
-            wheel.writestr(f"{name}.py", "")
+            for path, text in {f"{name}.py": "", **(files or {})}.items():
+                wheel.writestr(path, text)
             wheel.writestr(f"{information}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
             wheel.writestr(f"{information}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n")
             wheel.writestr(f"{information}/RECORD", "")

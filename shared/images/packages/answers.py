@@ -39,9 +39,8 @@ def _opened(path: Path, most: int) -> IO[bytes]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         raise BadAnswer(f"it cannot be read: {error.strerror}") from None
-    file = os.fdopen(descriptor, "rb")
     status = os.fstat(descriptor)
     if stat.S_ISREG(status.st_mode) and status.st_size <= most:
-        return file
-    file.close()
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
     raise BadAnswer(f"it is no file of at most {most} bytes")
