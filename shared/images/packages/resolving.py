@@ -4,7 +4,7 @@ None of the code of packages is run here. What a source package needs is asked f
 holds no version of which that is not known.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,9 @@ from shared.images.packages.pylock import PackageFiles, read_pylock
 from shared.images.packages.refusals import Refusals
 from shared.images.packages.requirements import Unsatisfiable
 from shared.images.packages.uv import Uv, meaning
+
+type Known = dict[str, dict[str, Needs]]
+"""What is had as source, by name: the needs of its versions."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +33,17 @@ class Resolver:
     def lock(self, lines: str, needs: Callable[[PackageFiles], Needs]) -> str:
         """The requirements in those lines and all they need, each pinned with hashes; `needs` is asked what sources need."""
         ran = self._compiled(lines, {}, "--generate-hashes")
-        if _without_wheel(ran):
-            ran = self._compiled(lines, self._sources(lines, needs), "--generate-hashes")
+        if without := _without_wheel(ran):
+            sources = self._known_sources(lines, self._as_sources(without), needs)
+            ran = self._compiled(lines, sources, "--generate-hashes")
         return self._checked(ran)
 
     def files(self, lines: str, from_source: Iterable[str] = ()) -> list[PackageFiles]:
         """The files of pinned packages; of those that have no wheel, or are to come from source, the source."""
         return self._found(lines, {name: {} for name in from_source}, "--no-deps")
 
-    def _sources(self, lines: str, needs: Callable[[PackageFiles], Needs]) -> dict[str, dict[str, Needs]]:
-        sources: dict[str, dict[str, Needs]] = {}
+    def _known_sources(self, lines: str, sources: Known, needs: Callable[[PackageFiles], Needs]) -> Known:
+        """What a solution has to hold as source, and what that needs."""
         while True:
             found = self._found(lines, sources)
             unknown = [files for files in found if files.version not in sources.get(files.name, {files.version: None})]
@@ -48,18 +52,22 @@ class Resolver:
             for files in unknown:
                 sources[files.name][files.version] = needs(files)
 
-    def _found(self, lines: str, sources: dict[str, dict[str, Needs]], *more: str) -> list[PackageFiles]:
+    def _found(self, lines: str, sources: Known, *more: str) -> list[PackageFiles]:
         """A solution; `sources` comes to hold what has no wheel."""
         while True:
             ran = self._compiled(lines, sources, "--format", "pylock.toml", *more)
             without = {name: package for name, package in _without_wheel(ran).items() if name not in sources}
             if not without:
                 return read_pylock(self._checked(ran))
-            for name, package in without.items():
-                self.allowed(package)
-                sources[name] = {}
+            sources |= self._as_sources(without)
 
-    def _compiled(self, lines: str, sources: dict[str, dict[str, Needs]], *more: str) -> Ran:
+    def _as_sources(self, packages: Mapping[str, str]) -> Known:
+        """Those by name, if they may be had as source; nothing is known of their versions."""
+        for package in packages.values():
+            self.allowed(package)
+        return {name: {} for name in packages}
+
+    def _compiled(self, lines: str, sources: Known, *more: str) -> Ran:
         return self.uv.compile(self.workspace, lines, sources, *more, seconds=self.deadline.left)
 
     def _checked(self, ran: Ran) -> str:

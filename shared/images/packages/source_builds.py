@@ -134,7 +134,8 @@ class _Build:
             raise BuildLate
         readable = [self.folder / "environment", self.folder / "compilers", self.archive, Path(backend.__file__)]
         python = self.folder / "environment" / "bin" / "python"
-        program = [str(python), "-I", backend.__file__, action, str(self.work), str(self.archive)]
+        compiled = f"pycache_prefix={self.work / 'compiled'}"  # the next action need not compile the backend again
+        program = [str(python), "-I", "-X", compiled, backend.__file__, action, str(self.work), str(self.archive)]
         command = self.sandbox.command(program, work=self.work, readable=readable)
         (self.work / "answer.json").unlink(missing_ok=True)
         ran = run(command, "", self.work, seconds, self.bounds, environment=self._environment())
