@@ -20,7 +20,7 @@ from shared.images.packages.dependencies import Dependencies, DependencySettings
 from shared.images.packages.pip import proven_sandbox
 from shared.images.packages.sandbox import NoSandbox, Sandbox
 from shared.images.packages.scratch import ensure_private
-from shared.images.packages.sources import BUILT_REMOTELY, NotBuilt
+from shared.images.packages.sources import NotBuilt
 from shared.images.packing.cache import LayerCache
 from shared.images.packing.compression import Compression
 from shared.registries.authority import Identity
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 _SOURCES: Mapping[SourcePackages, Callable[[], Sandbox | NotBuilt]] = {
     SourcePackages.SANDBOX: proven_sandbox,
-    SourcePackages.ACR_TASKS: lambda: BUILT_REMOTELY,
-    SourcePackages.REFUSE: NotBuilt,
+    SourcePackages.ACR_TASKS: lambda: NotBuilt.ELSEWHERE,
+    SourcePackages.REFUSE: lambda: NotBuilt.REFUSED,
     SourcePackages.TRUST: NoSandbox,
 }
 _RUNTIME = Path(__file__).parent.parent / "runtime"

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from local.machine import this_platform
+from shared.domain.building import NOT_BUILT_HERE
 from shared.domain.errors import BuildFailed, Unavailable
 from shared.images.packages.bounded import Bounds
 from shared.images.packages.distributions import locked
@@ -235,14 +236,22 @@ def test_a_package_that_holds_more_than_python_is_refused_by_name(index, install
 def test_where_sources_are_not_built_a_package_without_a_wheel_is_named_and_nothing_of_it_runs(index, installer, tmp_path):
     index.add("curious", MARK.format(told=str(tmp_path / "told")) + PURE)
     for attempt in (
-        partial(installer(sources=NotBuilt()).lock, ("curious",)),
-        partial(installer(sources=NotBuilt()).install, installer().lock(("curious",)), tmp_path / "tree"),
+        partial(installer(sources=NotBuilt.REFUSED).lock, ("curious",)),
+        partial(installer(sources=NotBuilt.REFUSED).install, installer().lock(("curious",)), tmp_path / "tree"),
     ):
         with pytest.raises(
             BuildFailed, match=r"curious(==1\.0)? has no wheel .* source packages are not built here"
         ) as failed:
             attempt()
         assert failed.value.code == "NoWheel"
+    assert not (tmp_path / "told").exists()
+
+
+def test_where_sources_are_built_remotely_that_is_said_of_one_and_nothing_of_it_runs(index, installer, tmp_path):
+    index.add("curious", MARK.format(told=str(tmp_path / "told")) + PURE)
+    with pytest.raises(BuildFailed, match=r"curious==1\.0 has no wheel .* ACR Tasks builds source packages\.$") as failed:
+        installer(sources=NotBuilt.ELSEWHERE).lock(("curious",))
+    assert failed.value.code == NOT_BUILT_HERE
     assert not (tmp_path / "told").exists()
 
 

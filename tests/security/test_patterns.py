@@ -24,7 +24,7 @@ MADE_OF_ARGUMENTS = {
 """Patterns that are only known when they run, and of what they are made."""
 TABLES = {
     "shared/compute/kubernetes/diagnosis.py": lambda module: [words for words, *_ in module._REFUSALS],
-    "shared/images/packages/pip.py": lambda module: list(module._MEANINGS),
+    "shared/images/packages/uv.py": lambda module: list(module._MEANINGS),
 }
 """Patterns that stand in tables and are searched for one by one."""
 

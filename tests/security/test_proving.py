@@ -54,6 +54,23 @@ def test_the_hostile_program_is_one_without_the_sandbox():
     assert "other processes can be signalled" in lacking(NoSandbox())
 
 
+def test_another_system_than_linux_has_none():
+    assert lacking(Bubblewrap(), "darwin") == ["the namespaces of Linux"]
+
+
+def test_a_sandbox_that_did_not_hold_is_tried_again_and_one_that_held_is_not():
+    tried: list[str] = []
+
+    class Recovering(Bubblewrap):
+        def command(self, program: Any, *, work: Path, readable: Any) -> list[str]:
+            tried.append("")
+            return ["false"] if len(tried) == 1 else super().command(program, work=work, readable=readable)
+
+    sandbox = ProvenSandbox(Recovering())
+    assert [bool(sandbox.lacking()) for _ in range(3)] == [True, False, False]
+    assert len(tried) == 2
+
+
 class Lacking(Bubblewrap):
     """A sandbox on a host that grants no namespaces."""
 

@@ -230,7 +230,7 @@ def test_what_comes_out_is_a_file_and_no_way_to_another_one(who, index, code, sa
         "def build_wheel(folder, *_):\n"
         "    work = os.path.dirname(folder)\n"
         f"    {instead}\n"
-        "    with open(f'{work}/answer.json', 'w') as file:\n"
+        "    with open(f'{work}/wheel.json', 'w') as file:\n"
         "        json.dump({'wheel': 'linked-1.0-py3-none-any.whl'}, file)\n"
         "    os._exit(0)\n",
     )
@@ -254,13 +254,36 @@ def test_what_comes_out_is_a_file_and_no_way_to_another_one(who, index, code, sa
 def test_what_a_build_answers_is_read_as_what_anybody_says(index, tmp_path, answer, said):
     code = (
         "import os\ndef build_wheel(folder, *_):\n"
-        f"    open(os.path.dirname(folder) + '/answer.json', 'w').write({answer})\n    os._exit(0)\n"
+        f"    open(os.path.dirname(folder) + '/wheel.json', 'w').write({answer})\n    os._exit(0)\n"
     )
     index.add("lying", code)
     installer = PackageInstaller(this_platform(), "3.13", tmp_path / "downloads", indexes=(index.url,))
     with pytest.raises(BuildFailed, match=said) as failed:
         installer.install(installer.lock(("lying",)), tmp_path / "tree")
     assert failed.value.code == "SourceBuildFailed"
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        "os.mkdir(f'{work}/wheel.json')",
+        "os.symlink('/', f'{work}/wheel.json')",
+        "os.rmdir(f'{work}/home') or os.symlink('/nowhere', f'{work}/home')",
+        "os.rmdir(f'{work}/tmp') or open(f'{work}/tmp', 'w').close()",
+        "os.chmod(work, 0)",
+    ],
+)
+def test_a_build_that_spoils_its_folder_between_two_steps_breaks_itself_alone(who, index, spoiled):
+    index.add(
+        "spoiling",
+        f"import os\ndef get_requires_for_build_wheel(*_):\n    work = os.path.dirname(os.environ['HOME'])\n    {spoiled}\n"
+        "    return []\n"
+        "def build_wheel(*_):\n    raise SystemExit('built')\n",
+    )
+    ran = who.run(INSTALL, this_platform(), index.url, str(who.folder), "spoiling")
+    assert ran.returncode == 1
+    assert "SourceBuildFailed: spoiling==1.0" in ran.stderr
+    assert list(who.folder.glob("slipway-*")) == []
 
 
 def test_what_a_build_asks_for_is_not_run_outside_either(index, tmp_path):

@@ -2,7 +2,7 @@
 
 `backend.py ACTION WORK ARCHIVE`: `read` unpacks the archive and says what building it needs, and what is known of it without
 running any of it; `ask` what else building needs; `metadata` what the package needs; `wheel` builds it. The answer is
-`WORK/answer.json`, the wheel lies beside it. Source: PEP 517, 518, 621, 643.
+`WORK/ACTION.json`, the wheel lies beside it. Source: PEP 517, 518, 621, 643.
 """
 
 import json
@@ -142,7 +142,7 @@ def main(action: str, work: Path, archive: Path) -> None:
     """One action, and its answer; all that is printed meanwhile goes where errors go."""
     os.dup2(2, 1)
     answer = _ACTIONS[action](work, archive)
-    (work / "answer.json").write_text(json.dumps(answer))
+    (work / f"{action}.json").write_text(json.dumps(answer))
 
 
 if __name__ == "__main__":

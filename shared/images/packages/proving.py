@@ -16,7 +16,7 @@ from typing import NamedTuple
 from shared.images.packages import hostile
 from shared.images.packages.answers import BadAnswer, read_answer
 from shared.images.packages.bounded import Bounds, Ran, run
-from shared.images.packages.sandbox import BUILD_PYTHON, Sandbox, build_environment
+from shared.images.packages.sandbox import BUILD_PYTHON, Sandbox, build_environment, make_work
 
 _SECONDS = 20.0
 _WAITS = "import sys\nprint(flush=True)\nsys.stdin.read()"
@@ -33,12 +33,12 @@ _MEANING = {
 
 
 class ProvenSandbox:
-    """A sandbox that is tried once, before anything else runs in it."""
+    """A sandbox that is tried before anything else runs in it, and again until it held once."""
 
     def __init__(self, inner: Sandbox) -> None:
         self._inner = inner
         self._lock = Lock()
-        self._lacking: tuple[str, ...] | None = None
+        self._holds = False
 
     def command(self, program: Sequence[str], *, work: Path, readable: Sequence[Path]) -> list[str]:
         """That of the sandbox."""
@@ -47,9 +47,9 @@ class ProvenSandbox:
     def lacking(self) -> Sequence[str]:
         """What the hostile program could do; or that it could not be run, and why."""
         with self._lock:
-            if self._lacking is None:
-                self._lacking = tuple(lacking(self._inner))
-            return self._lacking
+            found = [] if self._holds else lacking(self._inner)
+            self._holds = not found
+            return found
 
 
 class _Targets(NamedTuple):
@@ -77,12 +77,14 @@ class _Targets(NamedTuple):
                 yield name
 
 
-def lacking(sandbox: Sandbox) -> list[str]:
+def lacking(sandbox: Sandbox, system: str = sys.platform) -> list[str]:
     """What a hostile program can do in that sandbox, in words; empty when it was tried in vain."""
+    if system != "linux":
+        return ["the namespaces of Linux"]
     with TemporaryDirectory(prefix="slipway-", ignore_cleanup_errors=True) as folder:
         workspace = Path(folder).resolve()
         work = workspace / "work"
-        work.mkdir()
+        make_work(work)
         with _targets(workspace) as targets:
             ran = _tried(sandbox, work, targets)
             try:
@@ -99,7 +101,7 @@ def lacking(sandbox: Sandbox) -> list[str]:
 def _tried(sandbox: Sandbox, work: Path, targets: _Targets) -> Ran:
     program = [str(BUILD_PYTHON), "-I", "-S", hostile.__file__, str(work), targets.told()]
     command = sandbox.command(program, work=work, readable=[Path(hostile.__file__)])
-    return run(command, "", work, _SECONDS, Bounds(grace_seconds=1), environment=build_environment(work))
+    return run(command, "", work.parent, _SECONDS, Bounds(grace_seconds=1), environment=build_environment(work))
 
 
 @contextmanager

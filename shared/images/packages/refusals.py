@@ -13,10 +13,6 @@ from shared.images.packages.uv import Uv, meaning
 
 _IMPURE = "and its source holds more than Python"
 _EXACT = re.compile(r"([A-Za-z0-9][\w.-]*)==([\w.+!-]+)")
-_UNPROVEN = (
-    "This host lacks what keeps the code of source packages from the app: {lacking}. Name a version that has a wheel, have "
-    "ACR Tasks build it (SLIPWAY_REGISTRY_RESOURCE_ID), or trust all source packages with SLIPWAY_SOURCE_PACKAGES=trust."
-)
 
 
 @dataclass(frozen=True)
@@ -54,16 +50,17 @@ class Refusals:
         """A build that needs a compiler."""
         return self.no_wheel(package, _IMPURE)
 
-    def unproven(self, package: str, lacking: str) -> BuildFailed:
-        """A source package, where no sandbox holds."""
-        which = f"{package} has no wheel for {self.uv.platform} with Python {self.uv.python}."
-        return BuildFailed(f"{which} {_UNPROVEN.format(lacking=foreign(lacking, 500))}", code=NOT_BUILT_HERE)
+    def not_here(self, package: str, why: str) -> BuildFailed:
+        """A source package whose code may not run here; it may elsewhere."""
+        return BuildFailed(f"{self._which(package)}, {why}", code=NOT_BUILT_HERE)
 
     def no_wheel(self, package: str, reason: str, code: str = "NoWheel") -> BuildFailed:
         """A package that cannot be had for the target."""
-        which = f"{package} has no wheel for {self.uv.platform} with Python {self.uv.python}"
-        sentence = ", ".join(filter(None, [which, reason]))
+        sentence = ", ".join(filter(None, [self._which(package), reason]))
         return BuildFailed(f"{sentence}. {self._instead(package)}", code=code)
+
+    def _which(self, package: str) -> str:
+        return f"{package} has no wheel for {self.uv.platform} with Python {self.uv.python}"
 
     def _instead(self, package: str) -> str:
         """What to name in its place: the next version that has a wheel, or else the last one before it."""

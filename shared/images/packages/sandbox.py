@@ -3,13 +3,12 @@
 Source: bwrap(1); namespaces(7); PEP 517 for what a build may read.
 """
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-BUILD_PYTHON = Path(os.path.realpath(sys.executable))
+BUILD_PYTHON = Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}").resolve()
 """The interpreter that builds, without the packages of this app."""
 _NAMESPACES = ("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
 _PRIVILEGES = ("--disable-userns", "--cap-drop", "ALL", "--uid", "1000", "--gid", "1000")
@@ -61,10 +60,14 @@ class NoSandbox:
         return ()
 
 
+def make_work(work: Path) -> None:
+    """Make the folder that a sandbox may write, before anything runs in it: what is there then is of whoever ran."""
+    for folder in (work, work / "home", work / "tmp"):
+        folder.mkdir()
+
+
 def build_environment(work: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
     """All that the code of a package is told: nothing of this app's own environment."""
-    for folder in ("home", "tmp"):
-        (work / folder).mkdir(exist_ok=True)
     told = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(work / "home"), "TMPDIR": str(work / "tmp")}
     return told | dict(more or {})
 

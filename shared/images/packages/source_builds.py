@@ -24,7 +24,7 @@ from shared.images.packages.answers import BadAnswer, read_answer, take_file
 from shared.images.packages.bounded import TIME_IS_UP, Bounds, run
 from shared.images.packages.compiling import no_compilers
 from shared.images.packages.needs import Needs, read_needs, read_requirements
-from shared.images.packages.sandbox import BUILD_PYTHON, Sandbox, build_environment
+from shared.images.packages.sandbox import BUILD_PYTHON, Sandbox, build_environment, make_work
 
 type Bring = Callable[[list[Requirement], Path], None]
 """Installs wheels of what a build asks for into a folder; raises BuildBroke for what cannot be had."""
@@ -104,7 +104,7 @@ class _Build:
 
     @classmethod
     def begun(cls, folder: Path, archive: Path, sandbox: Sandbox, bounds: Bounds, until: float) -> "_Build":
-        (folder / "work").mkdir()
+        make_work(folder / "work")
         (folder / "environment" / "bin").mkdir(parents=True)
         (folder / "environment" / "bin" / "python").symlink_to(BUILD_PYTHON)
         (folder / "environment" / "pyvenv.cfg").write_text(f"home = {BUILD_PYTHON.parent}\n")
@@ -137,13 +137,12 @@ class _Build:
         compiled = f"pycache_prefix={self.work / 'compiled'}"  # the next action need not compile the backend again
         program = [str(python), "-I", "-X", compiled, backend.__file__, action, str(self.work), str(self.archive)]
         command = self.sandbox.command(program, work=self.work, readable=readable)
-        (self.work / "answer.json").unlink(missing_ok=True)
-        ran = run(command, "", self.work, seconds, self.bounds, environment=self._environment())
+        ran = run(command, "", self.folder, seconds, self.bounds, environment=self._environment())
         if ran.code == TIME_IS_UP:
             raise BuildLate
         if ran.code != 0:
             raise BuildBroke(f"{ran.said}{_ending(ran.code)}")
-        return self.judged(lambda: read_answer(self.work / "answer.json"))
+        return self.judged(lambda: read_answer(self.work / f"{action}.json"))
 
     def judged[T](self, reading: Callable[[], T]) -> T:
         """What is read of an answer; raises BuildBroke when it is none."""

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from shared.domain.building import NOT_BUILT_HERE
+from shared.domain.errors import foreign
 from shared.images.packages.compiling import build_constraints
 from shared.images.packages.deadline import Deadline
 from shared.images.packages.distributions import LockedPackage
@@ -20,15 +21,17 @@ from shared.images.packages.source_builds import BuildBroke, BuildLate, BuiltWhe
 from shared.images.packages.uv import Uv, meaning
 
 
-@dataclass(frozen=True)
-class NotBuilt:
-    """Source packages are not built here: why, as a part of the error's sentence, and the code of the error."""
+class NotBuilt(Enum):
+    """Source packages are not built here: why, as a part of the error's sentence."""
 
-    reason: str = "and by SLIPWAY_SOURCE_PACKAGES source packages are not built here"
-    code: str = "NoWheel"
+    REFUSED = "and by SLIPWAY_SOURCE_PACKAGES source packages are not built here"
+    ELSEWHERE = "and by SLIPWAY_SOURCE_PACKAGES ACR Tasks builds source packages"
 
 
-BUILT_REMOTELY = NotBuilt("and by SLIPWAY_SOURCE_PACKAGES ACR Tasks builds source packages", NOT_BUILT_HERE)
+_UNPROVEN = (
+    "and this host lacks what keeps the code of its source from the app: {}. Name a version that has a wheel, have ACR "
+    "Tasks build it (SLIPWAY_REGISTRY_RESOURCE_ID), or trust all source packages with SLIPWAY_SOURCE_PACKAGES=trust."
+)
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,12 @@ class SourcePackages:
 
     def allowed(self, package: str) -> Sandbox:
         """Where it is built; raises BuildFailed when it must not be."""
+        if self.where is NotBuilt.REFUSED:
+            raise self.refusals.no_wheel(package, self.where.value)
         if isinstance(self.where, NotBuilt):
-            raise self.refusals.no_wheel(package, self.where.reason, self.where.code)
+            raise self.refusals.not_here(package, f"{self.where.value}.")
         if lacking := self.where.lacking():
-            raise self.refusals.unproven(package, ", ".join(lacking))
+            raise self.refusals.not_here(package, _UNPROVEN.format(foreign(", ".join(lacking), 500)))
         return self.where
 
     def needs(self, files: PackageFiles) -> Needs:
