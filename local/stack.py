@@ -70,6 +70,11 @@ class Running:
         )
 
 
+def _make_private(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+
+
 @asynccontextmanager
 async def running_stack(home: Home, port: int, cache: Path, progress: Progress = SILENT) -> AsyncIterator[Running]:
     """The stack, ready to be called, until the context ends. Raises StackError."""
@@ -84,6 +89,7 @@ async def running_stack(home: Home, port: int, cache: Path, progress: Progress =
         azurite = AzuriteAddress(ports.blob, ports.queue, ports.table, home.secret("azurite-key"))
         issuer = _issuer(home, ports)
         issuer.start()
+        await asyncio.to_thread(_make_private, cache)
         storage = Child(_storage(home, azurite))
         settings = {**app_settings(chosen, home, ports, azurite, issuer), "SLIPWAY_SCRATCH": str(cache)}
         write_private(home.settings, json.dumps(settings).encode())

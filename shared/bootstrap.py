@@ -19,6 +19,7 @@ from shared.domain.ports import NO_TELEMETRY, EventSink, Store, Telemetry, WakeU
 from shared.events.failures import CommandFailures
 from shared.events.sinks import EndpointSink, QueueSink
 from shared.identity.tokens import TokenVerifier
+from shared.images.packages.scratch import ensure_private
 from shared.orchestration.build_image import BuildImage
 from shared.orchestration.delete_service import DeleteService
 from shared.orchestration.deploy_service import DeployService
@@ -358,4 +359,6 @@ def _telemetry(settings: Settings) -> Telemetry:
 @cache
 def slipway() -> Slipway:
     """This process's Slipway, by the environment; raises SettingError."""
-    return Slipway(settings_at_start(os.environ))
+    settings = settings_at_start(os.environ)
+    ensure_private(settings.images.scratch)
+    return Slipway(settings)

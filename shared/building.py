@@ -1,5 +1,6 @@
 """Joins what builds images: a part of the bootstrap, and imported by it alone."""
 
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,10 @@ from shared.images.drivers.checking import DriverCheck
 from shared.images.keep_collector import KeepCollector
 from shared.images.layouts.collector import LayoutCollector
 from shared.images.packages.dependencies import Dependencies, DependencySettings
+from shared.images.packages.pip import proven_sandbox
+from shared.images.packages.sandbox import NoSandbox, Sandbox
+from shared.images.packages.scratch import ensure_private
+from shared.images.packages.sources import NotBuilt
 from shared.images.packing.cache import LayerCache
 from shared.images.packing.compression import Compression
 from shared.registries.authority import Identity
@@ -32,6 +37,12 @@ from shared.tasks.runs import TaskRuns, cloud_of
 if TYPE_CHECKING:
     from azure.identity.aio import DefaultAzureCredential
 
+_SOURCES: Mapping[SourcePackages, Callable[[], Sandbox | NotBuilt]] = {
+    SourcePackages.SANDBOX: proven_sandbox,
+    SourcePackages.ACR_TASKS: lambda: NotBuilt.ELSEWHERE,
+    SourcePackages.REFUSE: lambda: NotBuilt.REFUSED,
+    SourcePackages.TRUST: NoSandbox,
+}
 _RUNTIME = Path(__file__).parent.parent / "runtime"
 
 
@@ -57,7 +68,11 @@ def made_builder(
     deadline: timedelta,
     opened: AsyncExitStack,
 ) -> ImageBuilder:
-    """What builds images, as the settings say; `deadline` is how long a build may take. `opened` closes what it opens."""
+    """What builds images, as the settings say; `deadline` is how long a build may take. `opened` closes what it opens.
+
+    Raises SettingError when the folder to work in is open to others.
+    """
+    ensure_private(settings.scratch)
     keep = BlobKeep(blobs)
     fetcher = Fetcher(
         allow=settings.fetch.allow,
@@ -125,7 +140,7 @@ def _dependency_settings(settings: ImageSettings) -> DependencySettings:
         scratch=settings.scratch,
         runtime=_RUNTIME,
         indexes=settings.packages.indexes,
-        source_packages=settings.packages.sources is SourcePackages.BUILD,
+        source_packages=_SOURCES[settings.packages.sources](),
         conda_channels=settings.packages.channels,
     )
 

@@ -101,6 +101,12 @@ def layer_cache(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def package_cache(tmp_path_factory) -> Path:
+    """Where packages are downloaded to once for all tests; kept between runs where the environment says so."""
+    return Path(os.environ.get("SLIPWAY_TEST_DOWNLOADS") or tmp_path_factory.mktemp("downloads"))
+
+
+@pytest.fixture(scope="session")
 def stack(tmp_path_factory, layer_cache) -> Iterator[Stack]:
     running = Stack(tmp_path_factory.mktemp("home"), layer_cache, free_ports(1)[0])
     running.start()

@@ -12,6 +12,9 @@ from shared.domain.models import Model
 from shared.domain.ports import BuildLog
 from shared.domain.wire import Json
 
+NOT_BUILT_HERE = "SourceNotBuiltHere"
+"""The code of the error that a package is published as source only, and that its code may not run here; it may elsewhere."""
+
 
 @dataclass(frozen=True)
 class PublishedImage:

@@ -41,8 +41,10 @@ class LayerCompression(StrEnum):
 class SourcePackages(StrEnum):
     """What becomes of packages that are published as source only."""
 
-    BUILD = "build"
+    SANDBOX = "sandbox"
+    ACR_TASKS = "acr-tasks"
     REFUSE = "refuse"
+    TRUST = "trust"
 
 
 class GarbageMode(StrEnum):
@@ -129,6 +131,14 @@ def image_settings(environment: Environment) -> ImageSettings:
     )
 
 
+def _source_packages(text: str) -> SourcePackages:
+    """`build` is an old word for what had no sandbox then."""
+    return SourcePackages.SANDBOX if text == "build" else SourcePackages(text)
+
+
+_SOURCES = Form(word(SourcePackages).accepts, _source_packages)
+
+
 def _platform(text: str) -> str:
     platform = Platform.parse(text)
     TargetPlatform(platform.plain)
@@ -160,8 +170,17 @@ def _packages(environment: Environment) -> PackageSettings:
     return PackageSettings(
         indexes=environment.read("SLIPWAY_PACKAGE_INDEXES", listed(INDEX), ()),
         channels=environment.read("SLIPWAY_CONDA_CHANNELS", listed(CHANNEL), ("conda-forge",)),
-        sources=environment.read("SLIPWAY_SOURCE_PACKAGES", word(SourcePackages), SourcePackages.BUILD),
+        sources=_sources(environment),
     )
+
+
+def _sources(environment: Environment) -> SourcePackages:
+    sources = environment.read("SLIPWAY_SOURCE_PACKAGES", _SOURCES, SourcePackages.SANDBOX)
+    if sources is SourcePackages.ACR_TASKS and not environment.text("SLIPWAY_REGISTRY_RESOURCE_ID"):
+        environment.refuse(
+            "SLIPWAY_SOURCE_PACKAGES", "=acr-tasks needs SLIPWAY_REGISTRY_RESOURCE_ID, whose ACR Tasks build."
+        )
+    return sources
 
 
 def _garbage(environment: Environment) -> GarbageSettings:

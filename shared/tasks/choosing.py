@@ -1,9 +1,12 @@
-"""Which image builder builds what: the manifest's `targetRuntime.properties` decide."""
+"""Which image builder builds what: the manifest's `targetRuntime.properties` decide, and what its packages are."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from shared.domain.building import (
+    NOT_BUILT_HERE,
     ChosenVersion,
+    Content,
     ContentLayers,
     DependencyLayers,
     ImageBuilder,
@@ -12,12 +15,16 @@ from shared.domain.building import (
     NotYet,
     PublishedImage,
     Resolved,
+    content_key,
 )
 from shared.domain.errors import BuildFailed
 from shared.domain.images import Layer
 from shared.domain.manifests import Builder
 from shared.domain.ports import BuildLog
 from shared.tasks.builder import NOT_SET
+
+_REMOTE = Content(Builder.ACR_TASKS)
+"""What is recorded of a manifest whose packages are built remotely although it does not say so."""
 
 
 class ChosenImageBuilder:
@@ -28,8 +35,16 @@ class ChosenImageBuilder:
         self._tasks = tasks
 
     async def resolve(self, source: ImageSource, log: BuildLog) -> Resolved:
-        """Decide what it is to be made of."""
-        return await self._chosen(source).resolve(source, log)
+        """Decide what it is to be made of; remotely, when a package is source only, and its code may not run here."""
+        chosen = self._chosen(source)
+        try:
+            return await chosen.resolve(source, log)
+        except BuildFailed as failed:
+            if failed.code != NOT_BUILT_HERE or self._tasks is None:
+                raise
+            log.line(f"built by ACR Tasks: {failed.message}")
+        resolved = await self._tasks.resolve(source, log)
+        return replace(resolved, contents={**resolved.contents, _key(source): _REMOTE})
 
     async def dependency_layers(self, source: ImageSource, log: BuildLog) -> DependencyLayers | NotYet:
         """The layers below the manifest's own content."""
@@ -68,4 +83,9 @@ class ChosenImageBuilder:
 
 def _wants_remote(source: ImageSource) -> bool:
     properties = source.manifest.target_runtime.properties
-    return properties.apt_packages is not None or properties.builder is Builder.ACR_TASKS
+    asked = properties.apt_packages is not None or properties.builder is Builder.ACR_TASKS
+    return asked or source.known.get(_key(source)) == _REMOTE
+
+
+def _key(source: ImageSource) -> str:
+    return content_key(source.manifest.id, "builder")

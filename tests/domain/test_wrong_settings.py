@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.images.packages.conda import SUBDIRS
-from shared.images.packages.pip import PLATFORMS
+from shared.images.packages.uv import PLATFORMS
 from shared.settings.environment import SettingError
 from shared.settings.images import TargetPlatform
 from shared.startup import checked_settings

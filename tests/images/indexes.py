@@ -5,15 +5,16 @@ import io
 import tarfile
 import zipfile
 from collections import defaultdict
+from collections.abc import Mapping
 
 from tests.images.sources import Sources
 
 PROJECT = "[build-system]\nrequires={1}\nbuild-backend='back'\nbackend-path=['.']\n[project]\nname='{0}'\nversion='1.0'\n"
 WHEEL = """
-import zipfile
-from pathlib import Path
+import tomllib, zipfile
 def build_wheel(folder, *_):
-    name, tag = Path.cwd().parents[2].name, {tag!r}
+    with open("pyproject.toml", "rb") as file:
+        name, tag = tomllib.load(file)["project"]["name"], {tag!r}
     with zipfile.ZipFile(f"{{folder}}/{{name}}-1.0-{{tag}}.whl", "w") as wheel:
         wheel.writestr(f"{{name}}.py", "")
         wheel.writestr(f"{{name}}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\\nName: {{name}}\\nVersion: 1.0\\n")
@@ -46,12 +47,15 @@ class Index:
                 archive.addfile(info, io.BytesIO(text.encode()))
         self._list(name, f"{name}-1.0.tar.gz", packed.getvalue())
 
-    def add_wheel(self, name: str, version: str = "1.0", tag: str = "py3-none-any") -> str:
+    def add_wheel(
+        self, name: str, version: str = "1.0", tag: str = "py3-none-any", files: Mapping[str, str] | None = None
+    ) -> str:
         """Its lines of a lock."""
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as wheel:
             information = f"{name}-{version}.dist-info"
-            wheel.writestr(f"{name}.py", "")
+            for path, text in {f"{name}.py": "", **(files or {})}.items():
+                wheel.writestr(path, text)
             wheel.writestr(f"{information}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
             wheel.writestr(f"{information}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n")
             wheel.writestr(f"{information}/RECORD", "")

@@ -50,6 +50,12 @@ class Sources:
                 one.asked += 1
                 _answer(self, one)
 
+            def do_HEAD(self) -> None:
+                one = served.get(urlsplit(self.path).path.lstrip("/"), Served(status=404))
+                self.send_response(one.status)
+                self.send_header("Content-Length", str(len(one.content)))
+                self.end_headers()
+
             def log_message(self, *_: object) -> None:
                 pass
 

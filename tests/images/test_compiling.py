@@ -1,6 +1,7 @@
 """Sources are built without a compiler: one that needs it is refused at once, and what would do instead is named."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from local.machine import this_platform
 from shared.domain.errors import BuildFailed
 from shared.images.packages.pip import PackageInstaller
+from shared.images.packages.sandbox import NoSandbox
 from tests.images.indexes import PURE, Index
 from tests.images.making import Log, assembled, make_builder, source
 from tests.images.sources import Sources
@@ -27,13 +29,20 @@ def installer(tmp_path, index) -> PackageInstaller:
 
 
 @pytest.fixture
-def refusal(installer, tmp_path) -> Callable[[str], BuildFailed]:
-    def refused(requirement: str) -> BuildFailed:
-        with pytest.raises(BuildFailed) as failed:
-            installer.install(installer.lock((requirement,)), tmp_path / "tree")
-        return failed.value
+def trusting(installer) -> PackageInstaller:
+    """One in which the code of packages can leave marks in folders of a test."""
+    return replace(installer, sources=NoSandbox())
 
-    return refused
+
+@pytest.fixture
+def refusal(installer, tmp_path) -> Callable[[str], BuildFailed]:
+    return lambda requirement: refusal_of(installer, requirement, tmp_path / "tree")
+
+
+def refusal_of(installer: PackageInstaller, requirement: str, tree: Path) -> BuildFailed:
+    with pytest.raises(BuildFailed) as failed:
+        installer.install(installer.lock((requirement,)), tree)
+    return failed.value
 
 
 def marked(path: Path) -> str:
@@ -42,10 +51,10 @@ def marked(path: Path) -> str:
 
 
 @pytest.mark.parametrize("wanted", ["cython", "meson-python", "maturin", "scikit-build-core", "setuptools-rust", "pybind11"])
-def test_a_source_whose_build_asks_for_what_compiles_is_refused_before_it_is_built(index, refusal, tmp_path, wanted):
+def test_a_source_whose_build_asks_for_what_compiles_is_refused_before_it_is_built(index, trusting, tmp_path, wanted):
     index.add_wheel(wanted, "3.0")
     index.add("native", marked(tmp_path / "built") + PURE, requires=(f"{wanted}>=1",))
-    refused = refusal("native==1.0")
+    refused = refusal_of(trusting, "native==1.0", tmp_path / "tree")
     assert refused.code == "NoWheel"
     assert f"native==1.0 has no wheel for {this_platform()} with Python 3.13, and its source holds more" in refused.message
     assert not (tmp_path / "built").exists()
@@ -104,11 +113,11 @@ def test_a_version_with_wheels_for_other_platforms_only_is_refused_with_the_near
     assert "nearest version that has one is 1.4:" in refusal("windowed==1.0").message
 
 
-def test_what_is_built_is_said_before_it_is_built(index, installer, tmp_path):
+def test_what_is_built_is_said_before_it_is_built(index, trusting, tmp_path):
     built = tmp_path / "built"
     index.add("pure", marked(built) + PURE)
     said: list[tuple[str, bool]] = []
-    installer.install(installer.lock(("pure",)), tmp_path / "tree", lambda line: said.append((line, built.exists())))
+    trusting.install(trusting.lock(("pure",)), tmp_path / "tree", lambda line: said.append((line, built.exists())))
     assert said == [(f"no wheel for {this_platform()}, so built from their sources: pure==1.0", False)]
     assert built.exists()
 

@@ -423,3 +423,14 @@ def test_no_link_of_a_layer_leads_outside(tmp_path, target):
     (tmp_path / "tree" / "link").symlink_to(target)
     with pytest.raises(BuildFailed, match=f"its link 'link -> {target}' leads outside"):
         list(conda_entries(tmp_path / "tree", CONDA))
+
+
+def test_a_poisoned_package_is_found_named_and_fetched_again(channel, installer, tmp_path, caplog):
+    lock = locked(installer, channel, "data")
+    before = contents(installed(installer, lock, tmp_path / "before"))
+    (kept,) = (tmp_path / "downloads").glob("*-data-1.0-0.tar.bz2")
+    good = kept.read_bytes()
+    kept.write_bytes(good[:-1] + b"!")
+    assert contents(installed(installer, lock, tmp_path / "after")) == before
+    assert f"{kept.name} in the cache of packages was not what its SHA-256 says: it is fetched again" in caplog.text
+    assert kept.read_bytes() == good

@@ -8,39 +8,60 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from local.machine import this_platform
+from shared.domain.building import NOT_BUILT_HERE
 from shared.domain.errors import BuildFailed, InsufficientStorage, Unavailable
 from shared.images.packages.bounded import Bounds
 from shared.images.packages.distributions import locked
-from shared.images.packages.pip import PackageInstaller
+from shared.images.packages.pip import PackageInstaller, proven_sandbox
+from shared.images.packages.sandbox import NoSandbox
+from shared.images.packages.sources import NotBuilt
 from tests.images.indexes import PURE, WHEEL, Index
 from tests.images.sources import Sources
 from tests.waiting import eventually
 
 GIB = 1024**3
-TELL = """
+MARK = "import contextlib\nwith contextlib.suppress(OSError):\n    open({told!r}, 'w').close()\n"
+TELL = (
+    PURE
+    + """
 import json, os, sys
-from pathlib import Path
-above = [Path(f"/proc/{{os.getppid()}}", name).read_bytes().decode() for name in ("cmdline", "environ")]
-Path({told!r}).write_text(json.dumps([os.getpid(), dict(os.environ), sys.prefix, sys.stdin.read(), above]))
+def read(name):
+    try:
+        return open(f"/proc/{os.getppid()}/{name}", "rb").read().decode()
+    except FileNotFoundError:
+        return ""
+def tells(build):
+    def built(folder, *_):
+        name = build(folder)
+        with zipfile.ZipFile(f"{folder}/{name}", "a") as wheel:
+            above = [read(name) for name in ("cmdline", "environ")]
+            wheel.writestr("told.json", json.dumps([dict(os.environ), sys.prefix, sys.stdin.read(), above]))
+        return name
+    return built
+build_wheel = tells(build_wheel)
 """
+)
 DAEMON = """
 import os, time
-from pathlib import Path
+reading, writing = os.pipe()
 if os.fork() == 0:
     os.setsid()
     if os.fork() != 0:
         os._exit(0)
-    Path({told!r}).write_text(str(os.getpid()))
     for number in range(3):
         os.close(number)
+    os.write(writing, b"!")
     time.sleep(600)
+os.read(reading, 1)
 """
 
 
@@ -59,19 +80,31 @@ def installer(tmp_path, index) -> Callable[..., PackageInstaller]:
     return made
 
 
-def ended(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
-
-
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+everywhere = pytest.mark.parametrize("where", [proven_sandbox, NoSandbox], ids=["sandbox", "trust"])
+
+
+@pytest.fixture
+def at_work(tmp_path, monkeypatch) -> Callable[[], list[str]]:
+    """The processes that are at work in the folders of this test's builds, by their command lines."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+    def processes() -> list[str]:
+        lines = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                lines.append(path.read_bytes().decode())
+        return [line for line in lines if str(folder) in line]
+
+    return processes
 
 
 @linux
-def test_a_build_is_told_nothing_of_the_app(index, installer, tmp_path, monkeypatch):
+@everywhere
+def test_a_build_is_told_nothing_of_the_app(index, installer, tmp_path, monkeypatch, where):
     secrets = {
         "AzureWebJobsStorage": "AccountKey=SECRET",
         "IDENTITY_ENDPOINT": "http://127.0.0.1:1/SECRET",
@@ -83,11 +116,11 @@ def test_a_build_is_told_nothing_of_the_app(index, installer, tmp_path, monkeypa
     }
     for name, value in secrets.items():
         monkeypatch.setenv(name, value)
-    index.add("curious", TELL.format(told=str(tmp_path / "told.json")) + PURE)
+    index.add("curious", TELL)
     signed = index.url.replace("//", "//user:SECRET@")
-    builder = installer(indexes=(signed,))
+    builder = installer(indexes=(signed,), sources=where())
     builder.install(builder.lock(("curious",)), tmp_path / "tree")
-    _, environment, prefix, standard_input, above = json.loads((tmp_path / "told.json").read_text())
+    environment, prefix, standard_input, above = json.loads((tmp_path / "tree" / "told.json").read_text())
     assert not secrets.keys() & environment.keys()
     assert "SECRET" not in json.dumps([environment, standard_input, above])
     for name in ("HOME", "TMPDIR"):
@@ -98,6 +131,7 @@ def test_a_build_is_told_nothing_of_the_app(index, installer, tmp_path, monkeypa
 
 
 @linux
+@everywhere
 @pytest.mark.parametrize(
     ("code", "said"),
     [
@@ -111,88 +145,96 @@ def test_a_build_is_told_nothing_of_the_app(index, installer, tmp_path, monkeypa
         ("import os; os.kill(os.getpid(), 9)", "SIGKILL"),
     ],
 )
-def test_a_build_that_takes_too_much_or_fails_is_named_with_its_reason(index, installer, tmp_path, code, said):
+def test_a_build_that_takes_too_much_or_fails_is_named_with_its_reason(index, installer, tmp_path, *, code, said, where):
     index.add("greedy", code)
+    builder = installer(sources=where())
     with pytest.raises(BuildFailed) as failed:
-        installer().install(installer().lock(("greedy",)), tmp_path / "tree")
+        builder.install(builder.lock(("greedy",)), tmp_path / "tree")
     assert failed.value.code == "SourceBuildFailed"
     assert "greedy==1.0" in failed.value.message
     assert said in failed.value.message
     assert "SECRET" not in failed.value.message
 
 
-@linux
+@everywhere
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_disk_that_is_full_is_not_the_packages_fault_and_is_tried_again(index, installer, tmp_path, number):
+def test_a_disk_that_is_full_is_not_the_packages_fault_and_is_tried_again(index, installer, tmp_path, where, number):
     index.add("greedy", f"raise OSError({number}, {os.strerror(number)!r})")
+    builder = installer(sources=where())
     with pytest.raises(InsufficientStorage) as failed:
-        installer().install(installer().lock(("greedy",)), tmp_path / "tree")
+        builder.install(builder.lock(("greedy",)), tmp_path / "tree")
     assert (failed.value.status_code, failed.value.retryable) == (507, True)
 
 
-def test_a_build_that_never_ends_is_ended_and_named(index, installer, tmp_path):
-    told = tmp_path / "told"
-    index.add("slow", f"import os, time\nopen({str(told)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)\n")
-    builder = installer(bounds=Bounds(install_seconds=5))
+@everywhere
+def test_a_build_that_never_ends_is_ended_and_named(index, installer, tmp_path, where, at_work):
+    index.add("slow", "import time\ntime.sleep(600)\n")
+    builder = installer(bounds=Bounds(install_seconds=5), sources=where())
     lock = builder.lock(("slow",))
     with pytest.raises(BuildFailed, match=r"slow==1\.0 was not built from its source within 5 s") as failed:
         builder.install(lock, tmp_path / "tree")
     assert failed.value.code == "PackagesTimedOut"
-    assert ended(int(told.read_text()))
+    assert not at_work()
 
 
-def test_a_package_that_is_run_to_learn_what_it_needs_is_bounded_by_the_time_for_resolving(index, installer):
+@everywhere
+def test_a_package_that_is_run_to_learn_what_it_needs_is_bounded_by_the_time_for_resolving(index, installer, where):
     index.add("slow", "import time\ntime.sleep(600)\n", more="dynamic=['dependencies']\n")
-    with pytest.raises(BuildFailed, match=r"slow==1\.0 was not built from its source within 2 s"):
-        installer(bounds=Bounds(resolve_seconds=2)).lock(("slow",))
+    with pytest.raises(BuildFailed, match=r"slow==1\.0 was not built from its source within 3 s"):
+        installer(bounds=Bounds(resolve_seconds=3), sources=where()).lock(("slow",))
 
 
 @linux
+@everywhere
 @pytest.mark.parametrize("then", [PURE, "time.sleep(600)"])
-def test_what_a_build_leaves_running_in_a_session_of_its_own_is_ended(index, installer, tmp_path, then):
-    told = tmp_path / "told"
-    index.add("sticky", DAEMON.format(told=str(told)) + then)
-    builder = installer(bounds=Bounds(install_seconds=5))
+def test_what_a_build_leaves_running_in_a_session_of_its_own_is_ended(index, installer, tmp_path, *, then, where, at_work):
+    index.add("sticky", DAEMON + then)
+    builder = installer(bounds=Bounds(install_seconds=5), sources=where())
     lock = builder.lock(("sticky",))
     if then == PURE:
         builder.install(lock, tmp_path / "tree")
     else:
         with pytest.raises(BuildFailed):
             builder.install(lock, tmp_path / "tree")
-    assert ended(int(told.read_text()))
+    assert not at_work()
 
 
 @linux
-def test_a_build_that_stops_its_warden_is_ended_nevertheless(index, installer, tmp_path):
-    told = tmp_path / "told"
-    stop = (
-        "import os, time\n"
-        "warden = int(open(f'/proc/{os.getppid()}/stat').read().rpartition(')')[2].split()[1])\n"
-        "os.kill(warden, 19)\n"
-        f"open({str(told)!r}, 'w').write(str(os.getpid()))\n"
-        "time.sleep(600)\n"
-    )
-    index.add("bold", stop)
-    builder = installer(bounds=Bounds(install_seconds=5, grace_seconds=1))
+def test_a_build_that_stops_its_warden_is_ended_nevertheless(index, installer, tmp_path, at_work):
+    index.add("bold", "import os, time\nos.kill(os.getppid(), 19)\ntime.sleep(600)\n")
+    builder = installer(bounds=Bounds(install_seconds=5, grace_seconds=1), sources=NoSandbox())
     lock = builder.lock(("bold",))
     with pytest.raises(BuildFailed, match="not built from its source within 5 s"):
         builder.install(lock, tmp_path / "tree")
-    assert eventually(lambda: ended(int(told.read_text())))
+    assert eventually(lambda: not at_work())
 
 
 @linux
-def test_builds_end_when_the_app_does(index, installer, tmp_path):
-    told = tmp_path / "told"
-    index.add("slow", f"import os, time\nopen({str(told)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)\n")
+@everywhere
+def test_builds_end_when_the_app_does(index, installer, tmp_path, where, at_work):
+    index.add("slow", "import time\ntime.sleep(600)\n")
     code = (
-        "from pathlib import Path; from shared.images.packages.pip import PackageInstaller as I;"
-        f"I({this_platform()!r}, '3.13', Path({str(tmp_path / 'downloads')!r}), indexes=({index.url!r},))"
-        f".install({installer().lock(('slow',))!r}, Path({str(tmp_path / 'tree')!r}))"
+        "from pathlib import Path\n"
+        "from shared.images.packages.pip import PackageInstaller as Installer, proven_sandbox\n"
+        "from shared.images.packages.sandbox import NoSandbox\n"
+        f"downloads, tree = Path({str(tmp_path / 'downloads')!r}), Path({str(tmp_path / 'tree')!r})\n"
+        f"installer = Installer({this_platform()!r}, '3.13', downloads, {where.__name__}(), ({index.url!r},))\n"
+        f"installer.install({installer().lock(('slow',))!r}, tree)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path)}) as app:
-        pid = int(eventually(lambda: told.exists() and told.read_text()))
+    with subprocess.Popen([sys.executable, "-c", code]) as app:
+        assert eventually(lambda: any("backend.py\0wheel" in line or "backend.py\0ask" in line for line in at_work()))
         app.send_signal(signal.SIGKILL)
-    assert eventually(lambda: ended(pid))
+    assert eventually(lambda: not at_work())
+
+
+@pytest.mark.parametrize("dynamic", ["", "dynamic=['dependencies']\n"])
+def test_no_code_of_a_package_runs_outside_of_the_sandbox(index, installer, tmp_path, dynamic):
+    told = tmp_path / "told"
+    index.add("curious", MARK.format(told=str(told)) + PURE, more=dynamic)
+    builder = installer()
+    builder.install(builder.lock(("curious",)), tmp_path / "tree")
+    assert (tmp_path / "tree" / "curious.py").exists()
+    assert not told.exists()
 
 
 def test_a_package_that_holds_more_than_python_is_refused_by_name(index, installer, tmp_path):
@@ -203,17 +245,25 @@ def test_a_package_that_holds_more_than_python_is_refused_by_name(index, install
 
 
 def test_where_sources_are_not_built_a_package_without_a_wheel_is_named_and_nothing_of_it_runs(index, installer, tmp_path):
-    index.add("curious", TELL.format(told=str(tmp_path / "told.json")) + PURE)
+    index.add("curious", MARK.format(told=str(tmp_path / "told")) + PURE)
     for attempt in (
-        partial(installer(source_packages=False).lock, ("curious",)),
-        partial(installer(source_packages=False).install, installer().lock(("curious",)), tmp_path / "tree"),
+        partial(installer(sources=NotBuilt.REFUSED).lock, ("curious",)),
+        partial(installer(sources=NotBuilt.REFUSED).install, installer().lock(("curious",)), tmp_path / "tree"),
     ):
         with pytest.raises(
             BuildFailed, match=r"curious(==1\.0)? has no wheel .* source packages are not built here"
         ) as failed:
             attempt()
         assert failed.value.code == "NoWheel"
-    assert not (tmp_path / "told.json").exists()
+    assert not (tmp_path / "told").exists()
+
+
+def test_where_sources_are_built_remotely_that_is_said_of_one_and_nothing_of_it_runs(index, installer, tmp_path):
+    index.add("curious", MARK.format(told=str(tmp_path / "told")) + PURE)
+    with pytest.raises(BuildFailed, match=r"curious==1\.0 has no wheel .* ACR Tasks builds source packages\.$") as failed:
+        installer(sources=NotBuilt.ELSEWHERE).lock(("curious",))
+    assert failed.value.code == NOT_BUILT_HERE
+    assert not (tmp_path / "told").exists()
 
 
 def test_wheels_and_source_packages_of_one_lock_come_together(index, installer, package_cache, tmp_path, monkeypatch):
@@ -268,7 +318,7 @@ def test_files_that_are_not_what_was_locked_are_refused(index, installer, tmp_pa
     lock = installer().lock(("moving",))
     index.add("moving", PURE + "# other\n")
     with pytest.raises(BuildFailed, match="moving") as failed:
-        installer().install(lock, tmp_path / "tree")
+        installer(downloads=tmp_path / "none").install(lock, tmp_path / "tree")
     assert failed.value.code == "HashMismatch"
 
 

@@ -27,7 +27,7 @@ PASSED_ON = {"_past": "match"}
 TABLES = {
     "shared/compute/kubernetes/diagnosis.py": lambda module: [words for words, *_ in module._REFUSALS],
     "shared/images/drivers/checking.py": lambda module: list(module._ODD),
-    "shared/images/packages/pip.py": lambda module: list(module._MEANINGS),
+    "shared/images/packages/uv.py": lambda module: list(module._MEANINGS),
 }
 """Patterns that stand in tables and are searched for one by one."""
 

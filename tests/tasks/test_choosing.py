@@ -1,7 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
+from shared.domain.building import NOT_BUILT_HERE, ImageSource, Resolved
 from shared.domain.errors import BuildFailed
 from shared.domain.manifests import Builder
+from shared.domain.ports import BuildLog
 from shared.tasks.choosing import ChosenImageBuilder
 from tests.tasks.making import LAYER, Inner, Log, nobody, source
 
@@ -52,3 +56,44 @@ async def test_what_was_refused_can_be_taken_back():
     here = Inner()
     await ChosenImageBuilder(here, None).ensure_unpublished(source(apt_packages="gcc"), (), Log(), nobody)
     assert here.calls == ["ensure_unpublished"]
+
+
+class NoSourcesHere(Inner):
+    """A builder on a host where the code of source packages may not run."""
+
+    async def resolve(self, source: ImageSource, log: BuildLog) -> Resolved:
+        await super().resolve(source, log)
+        raise BuildFailed("liac-arff has no wheel, and this host lacks a sandbox", code=NOT_BUILT_HERE)
+
+
+async def test_what_is_source_only_is_built_remotely_where_it_may_not_run_here_and_so_are_its_later_images():
+    here, remote, log = NoSourcesHere(), Inner(), Log()
+    builder, image = ChosenImageBuilder(here, remote), source(pip_requirements="https://h/r.txt")
+    resolved = await builder.resolve(image, log)
+    assert log.lines == ["built by ACR Tasks: liac-arff has no wheel, and this host lacks a sandbox"]
+    again = replace(image, known=resolved.contents)
+    for one in (again, replace(again, operation_id="another")):
+        await builder.resolve(one, log)
+        await builder.dependency_layers(one, log)
+        await builder.content_layers(one, log)
+        await builder.publish(one, (LAYER,), log)
+        await builder.ensure_unpublished(one, (LAYER,), log, nobody)
+    assert here.calls == ["resolve"]
+    assert remote.calls == ["resolve", *ALL, *ALL]
+
+
+async def test_what_is_source_only_is_refused_where_it_may_run_nowhere():
+    here = NoSourcesHere()
+    with pytest.raises(BuildFailed, match="lacks a sandbox"):
+        await ChosenImageBuilder(here, None).resolve(source(), Log())
+
+
+async def test_another_failure_is_no_reason_to_build_remotely():
+    class Failing(Inner):
+        async def resolve(self, source: ImageSource, log: BuildLog) -> Resolved:
+            raise BuildFailed("no", code="DependencyConflict")
+
+    remote = Inner()
+    with pytest.raises(BuildFailed):
+        await ChosenImageBuilder(Failing(), remote).resolve(source(), Log())
+    assert remote.calls == []

@@ -21,7 +21,7 @@ from shared.images.content.fetch import Fetcher
 from shared.images.content.one_folder import Source, driver_source
 from shared.images.content.source_layers import kept_name
 from shared.images.drivers import reading
-from shared.images.packages.bounded import Bounds, Ran, run
+from shared.images.packages.bounded import Bounds, Ran, run, told_to_installer
 
 MOST_READ = 1024 * 1024
 _SECONDS = 10.0
@@ -93,7 +93,7 @@ def _read(content: bytes) -> dict[str, Any] | None:
         workspace = Path(folder).resolve()
         (workspace / "driver").write_bytes(content)
         command = [sys.executable, "-I", "-S", reading.__file__, str(workspace / "driver")]
-        return _said(run(command, "", workspace, _SECONDS, _BOUNDS))
+        return _said(run(command, "", workspace, _SECONDS, _BOUNDS, environment=told_to_installer(workspace)))
 
 
 def _said(ran: Ran) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""One run of an installer that may run the code of packages: in bounds, and told nothing of this app.
+"""One run of an installer, or of a sandbox with the code of a package in it: in bounds, and told nothing of this app.
 
 On Linux all that it starts ends with it, also when this app is killed.
 """
@@ -19,7 +19,6 @@ from shared.images.packages import warden
 
 _KEPT_ENVIRONMENT = re.compile(r"PATH|LANG|LC_\w+|SSL_CERT_(FILE|DIR)|UV_(HTTP_TIMEOUT|SYSTEM_CERTS|INSECURE_HOST)")
 TIME_IS_UP = 124
-AT_WORK = "still at work in "
 
 
 @dataclass(frozen=True)
@@ -64,24 +63,29 @@ def run(
     seconds: float,
     bounds: Bounds,
     *,
-    variables: Mapping[str, str] | None = None,
+    environment: Mapping[str, str],
 ) -> Ran:
-    """One run of a command, within bounds, with those variables. What it is told on its standard input, it can read once.
+    """One run of a command, within bounds, in that environment. What it is told on its standard input, it can read once.
 
     What it writes goes to files that have no names: a build may write more than fits this process.
     """
-    limits = [str(limit) for limit in (seconds, bounds.memory, bounds.file_size, bounds.open_files)]
+    limits = [str(limit) for limit in (os.getpid(), seconds, bounds.memory, bounds.file_size, bounds.open_files)]
     warded = [sys.executable, "-I", "-S", warden.__file__, *limits, *command]
-    environment = _environment(workspace) | dict(variables or {})
     with TemporaryFile() as output, TemporaryFile() as said:
         with subprocess.Popen(  # noqa: S603  # arguments are ours; what is the user's was parsed
-            warded, stdin=subprocess.PIPE, stdout=output, stderr=said, env=environment, cwd=workspace, start_new_session=True
+            warded,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=said,
+            env=dict(environment),
+            cwd=workspace,
+            start_new_session=True,
         ) as running:
             try:
                 running.communicate(told.encode(), seconds + bounds.grace_seconds)
             except subprocess.TimeoutExpired:  # the warden was stopped by what it guards
                 _end_with_all_below(running.pid)
-                return Ran(TIME_IS_UP, "", AT_WORK)
+                return Ran(TIME_IS_UP, "", "")
         return Ran(running.returncode, _text(output.fileno(), 16 * 1024**2), _text(said.fileno(), 128 * 1024))
 
 
@@ -91,11 +95,11 @@ def _text(file: int, most: int) -> str:
     return (os.pread(file, half, 0) + os.pread(file, half, max(half, size - half))).decode(errors="replace")
 
 
-def _environment(workspace: Path) -> dict[str, str]:
-    """What is told to the installer and to the code of source packages."""
+def told_to_installer(workspace: Path) -> dict[str, str]:
+    """The environment of the installer. The code of packages gets another one."""
     own = {"HOME": workspace / "home", "TMPDIR": workspace / "tmp"}
     for folder in own.values():
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
     kept = {name: value for name, value in os.environ.items() if _KEPT_ENVIRONMENT.fullmatch(name)}
     return kept | {name: str(folder) for name, folder in own.items()} | {"UV_HTTP_RETRIES": "1"}  # a build is tried again
 

@@ -4,7 +4,6 @@ That it needs one is seen in two ways: its build asks for a package that is ther
 anything is built; or it starts a compiler, and finds one that only fails.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,18 +33,20 @@ _NONE = f"#!/bin/sh\necho '{_CALLED}' >&2\nexit 1\n"
 _SIGNS = re.compile(rf"\b(?:{'|'.join(_FOR_COMPILING)})<0\b|{_CALLED}")
 
 
-def without_compilers(workspace: Path) -> tuple[list[str], Mapping[str, str]]:
-    """The installer's options, and its environment, for builds that find no compiler. `workspace` holds what they name."""
-    constraints, folder = workspace / "constraints.txt", workspace / "compilers"
+def build_constraints(workspace: Path) -> list[str]:
+    """The installer's options for what builds ask for. `workspace` holds what they name."""
+    constraints = workspace / "constraints.txt"
     constraints.write_text("".join(f"{package}<0\n" for package in _FOR_COMPILING))
+    return ["--constraints", str(constraints)]
+
+
+def no_compilers(folder: Path) -> Mapping[str, str]:
+    """Fill a folder, which is to come first on the path, with compilers that only fail; the variables that choose them."""
     folder.mkdir()
     for name in _COMPILERS:
         (folder / name).write_text(_NONE)
         (folder / name).chmod(0o755)
-    return ["--build-constraints", str(constraints)], {
-        **_CHOSEN,
-        "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}",
-    }
+    return _CHOSEN
 
 
 def wanted_a_compiler(said: str) -> bool:

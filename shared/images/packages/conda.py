@@ -5,6 +5,7 @@ what damages it, since rattler ends a process where it meets what it did not exp
 """
 
 import json
+import logging
 import os
 import re
 import subprocess
@@ -16,11 +17,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from shared.domain.errors import BuildFailed, InsufficientStorage, ServiceError, Unavailable, says_out_of_room
+from shared.domain.errors import BuildFailed, InsufficientStorage, ServiceError, Unavailable, foreign, says_out_of_room
 from shared.images.packages.conda_packages import refuse_link_outside
 from shared.images.packages.environment import CondaEnvironment
 from shared.images.packing.layers import Entry, file_entry
 
+_logger = logging.getLogger(__name__)
 CONDA = "opt/slipway/conda"
 """Where an image has its environment. Its packages are told so when they are installed; they work nowhere else."""
 CONDA_INSTALLER = f"1-rattler-{version('py-rattler')}"
@@ -108,6 +110,8 @@ class CondaInstaller:
         if ended.returncode != 0:
             message = f"The conda {action} broke down, with exit code {ended.returncode}."
             raise BuildFailed(message, code="PackagesFailed") from RuntimeError(ended.stderr)
+        if ended.stderr:
+            _logger.warning("conda %s: %s", action, foreign(" ".join(ended.stderr.split()), 1000))
         answer = json.loads(ended.stdout)
         if failure := answer.get("error"):
             if says_out_of_room(failure["message"]):

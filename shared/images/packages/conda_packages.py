@@ -5,6 +5,7 @@ rattler unpacks safely, but trusts what a package says of itself when it links i
 
 import hashlib
 import json
+import logging
 import re
 import shutil
 from asyncio import to_thread
@@ -23,6 +24,7 @@ from rattler.package_streaming import PackageArchive, download_to_writer, extrac
 from shared.domain.errors import BuildFailed, ServiceError, Unavailable, foreign
 from shared.images.content.guard import Limits, safe_path
 
+_logger = logging.getLogger(__name__)
 _LARGEST = 4 * 1024**3
 _LIMITS = Limits()
 _SECTIONS: tuple[Literal["info", "pkg"], ...] = ("info", "pkg")
@@ -63,7 +65,7 @@ async def unpacked(client: Client, url: str, sha256: str, *, downloads: Path, in
     if not named:
         raise BuildFailed(f"'{foreign(file_name)}' is no conda package.", code="BadArchive")
     archive = downloads / f"{sha256}-{file_name}"
-    if not archive.exists():
+    if not await to_thread(_is_kept, archive, sha256):
         await _download(client, url, sha256, archive)
     folder = into / named[1]
     try:
@@ -81,6 +83,19 @@ async def unpacked(client: Client, url: str, sha256: str, *, downloads: Path, in
         if path.is_symlink():
             refuse_link_outside(path, folder, named[1])
     return UnpackedPackage(named[1], RepoDataRecord(record, file_name, url, url.rpartition("/")[0]), paths)
+
+
+def _is_kept(archive: Path, sha256: str) -> bool:
+    """Whether it was fetched before, and is what it was: it is digested each time."""
+    try:
+        with archive.open("rb") as file:
+            same = hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except FileNotFoundError:
+        return False
+    if not same:
+        archive.unlink()
+        _logger.warning("%s in the cache of packages was not what its SHA-256 says: it is fetched again.", archive.name)
+    return same
 
 
 async def _download(client: Client, url: str, sha256: str, into: Path) -> None:

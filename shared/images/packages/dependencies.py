@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,9 +28,12 @@ from shared.images.packages.distributions import LockedPackage, locked, overlaps
 from shared.images.packages.environment import CondaEnvironment, parse_environment
 from shared.images.packages.groups import Group, grouped
 from shared.images.packages.installed import installed_entries
-from shared.images.packages.pip import INSTALLER, PackageInstaller
+from shared.images.packages.pip import PackageInstaller, proven_sandbox
 from shared.images.packages.requirements import joined, parse_requirements, with_spark
+from shared.images.packages.sandbox import Sandbox
 from shared.images.packages.scoring_server import ScoringServer
+from shared.images.packages.sources import NotBuilt
+from shared.images.packages.uv import INSTALLER
 from shared.images.packing.assembly import Assembly, Made, summary
 from shared.images.packing.cache import layer_key
 from shared.images.packing.layers import Entry
@@ -53,7 +56,7 @@ class DependencySettings:
     scratch: Path
     runtime: Path
     indexes: tuple[str, ...] = ()
-    source_packages: bool = True
+    source_packages: Sandbox | NotBuilt = field(default_factory=proven_sandbox)
     conda_channels: tuple[str, ...] = ("conda-forge",)
 
 

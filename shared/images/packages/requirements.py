@@ -165,7 +165,7 @@ _ABSENT = re.compile(
     r"there (?:is|are) no versions? of (?P<none>\S+)|(?P<unknown>\S{1,200}) (?:was|were) not found in "
     r"|only (?:the following versions of )?(?P<some>[\w.-]{1,200}).{0,400} (?:is|are) available"
 )
-_WITHOUT_WHEEL = re.compile(r"(\S{1,200}) (?:has|have) no (?:\w+ )?wheels?\b")
+_WITHOUT_WHEEL = re.compile(r"(\S{1,200}) (?:has|have) no (?:\w+ )?(?:wheel|source distribution)s?\b")
 _PYTHON = re.compile(r"the \w{1,40} Python version \(\D{0,40}([\d.]{1,40}).{0,200}\) does not satisfy")
 _MOST_DETAILS = 20
 _MOST_SHOWN = 4

@@ -1,6 +1,7 @@
-"""A program between this app and an installer: it bounds what that may take, and ends all that it has started.
+"""A program between this app and an installer or a sandbox: it bounds what that may take, and ends all that it has started.
 
-It is run by its path, with nothing of the app to import: `warden.py SECONDS MEMORY FILE_SIZE OPEN_FILES COMMAND…`.
+It is run by its path, with nothing of the app to import: `warden.py APP SECONDS MEMORY FILE_SIZE OPEN_FILES COMMAND…`. What
+runs in a sandbox has no way to signal it.
 """
 
 import ctypes
@@ -13,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def ward(seconds: str, memory: str, file_size: str, open_files: str, *command: str) -> int:
-    """The work of the process between this app and the installer: to bound it, and to end all that it has started.
+def ward(app: str, seconds: str, memory: str, file_size: str, open_files: str, *command: str) -> int:
+    """The work of the process between this app and what it runs: to bound it, and to end all that it has started.
 
     What loses its parent below this process becomes its child, so that nothing gets away. It ends as well when the app does.
     """
@@ -23,6 +24,8 @@ def ward(seconds: str, memory: str, file_size: str, open_files: str, *command: s
         prctl = ctypes.CDLL(None).prctl
         prctl(1, ctypes.c_ulong(signal.SIGTERM))  # PR_SET_PDEATHSIG
         prctl(36, ctypes.c_ulong(1))  # PR_SET_CHILD_SUBREAPER
+        if os.getppid() != int(app):  # it ended before it would have been told
+            return 143
         limits[resource.RLIMIT_AS] = int(memory)
     for kind, most in limits.items():
         hard = resource.getrlimit(kind)[1]
@@ -40,12 +43,9 @@ def ward(seconds: str, memory: str, file_size: str, open_files: str, *command: s
 
 
 def _end_all(first: int) -> None:
-    """End all processes below this one, telling where those work that the first one has started."""
+    """End all processes below this one."""
     for ending in (signal.SIGTERM, signal.SIGALRM):
         signal.signal(ending, signal.SIG_IGN)
-    for process in set(children(first, os.getpid())) - {first}:
-        with suppress(OSError):
-            sys.stderr.write(f"still at work in {Path(f'/proc/{process}/cwd').readlink()}\n")
     with suppress(ProcessLookupError):
         os.killpg(first, signal.SIGKILL)
     with suppress(ChildProcessError):
