@@ -1,23 +1,26 @@
 """Fetching the files of packages from the indexes that name them. Source: PyPA specifications, simple repository API."""
 
 import base64
+import errno
 import os
 import ssl
 import time
 from collections.abc import Iterable
 from http.client import HTTPException
 from pathlib import Path
+from typing import Protocol
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
 from urllib.request import HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
 from shared.domain.errors import BuildFailed, ServiceError, Unavailable, foreign
 from shared.images.packages.pylock import PackageFile
-from shared.images.packages.store import Readable, TooLarge, copied
+from shared.images.packages.store import TooLarge, copied
 
 _IDLE_SECONDS = 30
 _DENIED = (401, 403)
 _NOT_FOUND = (404, 410)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class PackageFetcher:
@@ -42,13 +45,21 @@ class PackageFetcher:
             message = f"{foreign(file.name)} has more than {self._most_bytes >> 20} MiB"
             raise BuildFailed(f"{message}, which is all a package may have.", code="PackagesFailed") from None
         except (OSError, HTTPException, ValueError) as error:
+            if isinstance(error, HTTPError):
+                error.close()
+            if isinstance(error, OSError) and error.errno in _NO_ROOM:  # that is this machine's
+                raise
             raise _failure(file.name, error) from None
+
+
+class _Answer(Protocol):
+    def read1(self, size: int, /) -> bytes: ...
 
 
 class _InTime:
     """An answer that is read until its time is up."""
 
-    def __init__(self, answer: Readable, until: float) -> None:
+    def __init__(self, answer: _Answer, until: float) -> None:
         self._answer = answer
         self._until = until
 
@@ -56,7 +67,7 @@ class _InTime:
         """The next bytes; raises TimeoutError."""
         if time.monotonic() > self._until:
             raise TimeoutError("its time is up")
-        return self._answer.read(size)
+        return self._answer.read1(size)  # what is there: a slow answer is not waited for in one piece
 
 
 def _opener(url: str) -> OpenerDirector:

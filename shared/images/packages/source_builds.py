@@ -80,7 +80,8 @@ class SourceBuilds:
     def _prepare(self, build: "_Build", said: Mapping[str, Any]) -> None:
         """Bring what the build needs: what its files say, and what its backend says then."""
         requires = build.judged(lambda: read_requirements(said.get("requires")))
-        self.bring(requires, build.packages)
+        if requires:
+            self.bring(requires, build.packages)
         asked = build.run("ask").get("requires")
         if more := build.judged(lambda: read_requirements(asked)):
             self.bring([*requires, *more], build.packages)

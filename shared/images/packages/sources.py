@@ -9,6 +9,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from shared.domain.errors import foreign
+from shared.images.packages.bounded import TIME_IS_UP
 from shared.images.packages.compiling import build_constraints
 from shared.images.packages.deadline import Deadline
 from shared.images.packages.distributions import LockedPackage
@@ -90,6 +91,6 @@ class SourcePackages:
             ran = self.uv.install_here(workspace, lines, into, *more, seconds=self.deadline.left)
         if ran.code == 0:
             return
-        if meaning(ran)[1] != "PackagesFailed":
+        if ran.code == TIME_IS_UP or meaning(ran)[1] != "PackagesFailed":
             raise self.refusals.failure(ran, self.deadline.seconds)
         raise BuildBroke(ran.said)
