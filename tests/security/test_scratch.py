@@ -44,11 +44,13 @@ def _a_link(folder: Path) -> None:
     folder.symlink_to(own)
 
 
-def _a_file(folder: Path) -> None:
-    folder.touch(mode=0o600)
+def test_a_file_is_no_folder_to_work_in(tmp_path):
+    (tmp_path / "scratch").touch(mode=0o600)
+    with pytest.raises(SettingError, match="SLIPWAY_SCRATCH accepts"):
+        read_image_settings({"SLIPWAY_IMAGES": str(tmp_path), "SLIPWAY_SCRATCH": str(tmp_path / "scratch")})
 
 
-@pytest.mark.parametrize("made", [_open_to_others, _of_another_user, _a_link, _a_file])
+@pytest.mark.parametrize("made", [_open_to_others, _of_another_user, _a_link])
 async def test_the_app_does_not_start_in_one_that_somebody_else_made_or_can_use(tmp_path, made):
     folder = tmp_path / "scratch"
     made(folder)

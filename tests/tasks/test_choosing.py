@@ -76,6 +76,7 @@ async def test_what_is_source_only_is_built_remotely_where_it_may_not_run_here_a
         await builder.resolve(one, log)
         await builder.dependency_layers(one, log)
         await builder.content_layers(one, log)
+        await builder.choose_version(one, (LAYER,), 1)
         await builder.publish(one, (LAYER,), log)
         await builder.ensure_unpublished(one, (LAYER,), log, nobody)
     assert here.calls == ["resolve"]
