@@ -1,5 +1,6 @@
 """What services on a cluster cost: 200 created at once through the API, on the API server stand-in of the tests, whose
-controllers are played here. Run by `make bench NAME=rollouts`. Needs Debian's docker-registry.
+controllers are played here. No process runs in a pod, but what answers for its health is the scoring server's own code.
+Run by `make bench NAME=rollouts`. Needs Debian's docker-registry.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from local.stack import Running, running_stack
 from local.upload import Uploads
 from tests.clusters.cluster import Cluster, running_cluster
 from tests.clusters.controllers import Controllers
-from tests.clusters.deployed import FrontEndOfTest
+from tests.clusters.front_end.played import FrontEndOfTest
 from tests.registries.running import registry
 
 SERVICES = int(os.environ.get("SLIPWAY_BENCH_SERVICES", "200"))

@@ -1,5 +1,6 @@
 """What all tests may use: one Azurite, and one stack of `make up`, for the whole run."""
 
+import asyncio
 import json
 import os
 import signal
@@ -17,6 +18,15 @@ from local.azurite.server import Azurite, free_ports
 from local.issuer import Signer
 
 REPOSITORY = Path(__file__).parent.parent
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """What tests have defined on a real API server goes when all of them have ended, in whatever process."""
+    given = os.environ.get("SLIPWAY_TEST_KUBECONFIG")
+    if given and not hasattr(session.config, "workerinput"):
+        from tests.clusters.cluster import leave_no_definitions  # noqa: PLC0415  only who has such a server pays
+
+        asyncio.run(leave_no_definitions(given))
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ Source: client-facts.md, 13, 28, 32 and 33.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import aiohttp
 from aiohttp import web
@@ -19,6 +19,8 @@ from shared.domain.errors import NotFound, ServiceError, TooLarge, Unauthenticat
 
 _NOTICED_WITHIN = 1.0  # seconds in which the end of a process is noticed, and far more
 _PREFIX = "/api/v1/service/{name}"
+_REVISION = "x-slipway-revision"
+"""The header by which a health check tells who sends a key which revision of the service answers."""
 # RFC 9110, 7.6.1: what concerns one connection only.
 _HOP_BY_HOP = frozenset(
     {
@@ -49,18 +51,31 @@ class FrontEnd:
     def application(self) -> web.Application:
         """The front end as a web application."""
         app = web.Application(middlewares=[answered], client_max_size=self._limits.most_body)
+        app.on_response_prepare.append(_tell_no_version)
         app.router.add_post(f"{_PREFIX}/score", self._call)
         app.router.add_get(f"{_PREFIX}/swagger.json", self._call, allow_head=False)
         app.router.add_get(f"{_PREFIX}/openapi.json", self._call, allow_head=False)
-        app.router.add_get(f"{_PREFIX}/", self._call, allow_head=False)
+        app.router.add_get(f"{_PREFIX}/", self._health, allow_head=False)
         return app
 
     async def _call(self, request: web.Request) -> web.StreamResponse:
         service = self._authorized(request)
         body = await self._body(request)
+        return await self._in_time(self._answer(request, body, service.pool))
+
+    async def _health(self, request: web.Request) -> web.StreamResponse:
+        """One word for a stranger; who sends a key is told the revision, too. It takes no slot, and wakes no replica."""
+        service = self._service(request)
+        backend = service.pool.glance()
+        answer = await self._in_time(self._forward(request, b"", backend))
+        if _has_key(request, service):
+            answer.headers[_REVISION] = backend.revision
+        return answer
+
+    async def _in_time(self, answering: Awaitable[web.Response]) -> web.Response:
         try:
             async with asyncio.timeout(self._limits.request_timeout):
-                return await self._answer(request, body, service.pool)
+                return await answering
         except TimeoutError:
             message = f"There was no answer within {self._limits.request_timeout:g} seconds."
             raise ServiceError(message, code="RequestTimedOut", status_code=504) from None
@@ -81,12 +96,15 @@ class FrontEnd:
                     if not (ended and isinstance(error, aiohttp.ClientConnectorError)):
                         raise
 
-    def _authorized(self, request: web.Request) -> Service:
+    def _service(self, request: web.Request) -> Service:
         service = self._named(request.match_info["name"])
         if service is None:
             raise NotFound("There is no such service here.", code="ServiceNotFound")
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not service.accepts(key.strip()):
+        return service
+
+    def _authorized(self, request: web.Request) -> Service:
+        service = self._service(request)
+        if not _has_key(request, service):
             raise Unauthenticated("Send 'Authorization: Bearer <key>' with one of the service's keys.")
         return service
 
@@ -116,6 +134,15 @@ class FrontEnd:
         ) as answer:
             content = await answer.read()
         return web.Response(status=answer.status, headers=_end_to_end(answer.headers, _NOT_FOR_CALLERS), body=content)
+
+
+async def _tell_no_version(_: web.Request, answer: web.StreamResponse) -> None:
+    answer.headers["Server"] = "slipway"  # else aiohttp names itself and Python, with their versions
+
+
+def _has_key(request: web.Request, service: Service) -> bool:
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and service.accepts(key.strip())
 
 
 def _end_to_end(headers: Mapping[str, str], ending_here: frozenset[str]) -> CIMultiDict[str]:

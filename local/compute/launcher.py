@@ -50,7 +50,8 @@ class Launcher:
             try:
                 await in_thread(partial(content.copy_app, app))
                 process = await self._start(deployment, content, app, port, log)
-                replica = Replica(process, Backend(URL(f"http://{ADDRESS}:{port}"), deployment.slots), log)
+                backend = Backend(URL(f"http://{ADDRESS}:{port}"), deployment.slots, deployment.id)
+                replica = Replica(process, backend, log)
                 try:
                     yield replica
                 finally:

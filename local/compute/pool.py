@@ -15,10 +15,11 @@ _RETRY_AFTER = 1.0
 
 
 class Backend:
-    """Where one healthy replica listens, and how many requests it works on."""
+    """Where one healthy replica listens, and how many requests it works on; `revision` is its deployment's id."""
 
-    def __init__(self, url: URL, slots: int) -> None:
+    def __init__(self, url: URL, slots: int, revision: str = "") -> None:
         self.url = url
+        self.revision = revision
         self._slots = slots
         self._busy = 0
         self._turn = 0
@@ -102,6 +103,15 @@ class Pool:
             yield backend
         finally:
             self._give_back(backend)
+
+    def glance(self) -> Backend:
+        """The least busy backend, and no slot of it: for what is no work, and wakes nobody.
+
+        Raises Unavailable when nobody answers now.
+        """
+        if not self._backends:
+            raise _nobody()
+        return min(self._backends, key=_rank)
 
     async def demand(self) -> None:
         """Wait until somebody waits."""

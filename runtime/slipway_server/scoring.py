@@ -20,6 +20,8 @@ from .work.deadline import TimeLimit
 from .work.exchange import RETRY, Desk, Exchange, Reply, Start
 from .work.slots import Slots
 
+REVISION = "x-slipway-revision"
+"""The header by which a health check tells who sends a key which revision of the service answers."""
 _TEXT = "text/plain; charset=utf-8"
 _READ = ("GET", "HEAD")
 
@@ -67,9 +69,9 @@ class Scoring:
         )
         self._routes = {"/healthz/live": _Route(_READ, self._live), "/healthz/ready": _Route(_READ, self._health)}
         self._routes["/metrics"] = _Route(_READ, self._counted)
-        self._routes |= self._public("", guarded=False)
-        if settings.path_prefix:  # where the front end of a cluster sends callers, whose keys are checked at every path
-            self._routes |= self._public(f"/{settings.path_prefix}", guarded=True)
+        self._routes |= self._public("")
+        if settings.path_prefix:  # where the front end of a cluster sends callers
+            self._routes |= self._public(f"/{settings.path_prefix}")
 
     @property
     def hung(self) -> asyncio.Event:
@@ -120,9 +122,9 @@ class Scoring:
             reply(refusal or route.answer(request))
         return None
 
-    def _public(self, prefix: str, *, guarded: bool) -> dict[str, _Route]:
+    def _public(self, prefix: str) -> dict[str, _Route]:
         return {
-            f"{prefix}/": _Route(_READ, self._health, guarded),
+            f"{prefix}/": _Route(_READ, self._health),
             f"{prefix}/score": _Route(("POST",), None, guarded=True),
             f"{prefix}/swagger.json": _Route(_READ, self._swagger, guarded=True),
             f"{prefix}/openapi.json": _Route(_READ, self._openapi, guarded=True),
@@ -144,8 +146,11 @@ class Scoring:
         told = "".join(observer.metrics() for observer in self._desk.observers)
         return Response(200, self._metrics.text() + told.encode(), CONTENT_TYPE)
 
-    def _health(self, _: Request) -> Response:
-        return Response(_HEALTH[self._state], self._state.encode(), _TEXT)
+    def _health(self, request: Request) -> Response:
+        """One word for a stranger; who sends a key is told the revision, too."""
+        told = self._settings.revision and self._keys.accept(request.headers.get("authorization"))
+        fields = ((REVISION, self._settings.revision),) if told else ()
+        return Response(_HEALTH[self._state], self._state.encode(), _TEXT, fields)
 
     def _live(self, _: Request) -> Response:
         return Response(503, b"Hung", _TEXT) if self.hung.is_set() else Response(200, b"Alive", _TEXT)

@@ -36,6 +36,8 @@ class Settings:
     """Where the keys are mounted; None: everybody is answered."""
     path_prefix: str = ""
     """Under which path the front end of a cluster sends its callers here (client-facts.md, 33), with no `/` around it."""
+    revision: str = ""
+    """Which revision of the service this replica is of; told to who sends a key."""
     working_directory: Path | None = None
     """An empty folder to work in, where the app's own folder cannot be written to."""
     exit_with_parent: bool = False
@@ -62,6 +64,7 @@ class Settings:
             batch_milliseconds=_whole(environment, "SLIPWAY_BATCH_MILLISECONDS", cls.batch_milliseconds, least=0),
             keys=_path(environment, "SLIPWAY_KEYS"),
             path_prefix=environment.get("SERVICE_PATH_PREFIX", "").strip("/"),
+            revision=environment.get("SLIPWAY_REVISION", ""),
             working_directory=_path(environment, "SLIPWAY_WORKING_DIRECTORY"),
             exit_with_parent=environment.get("SLIPWAY_EXIT_WITH_PARENT") == "1",
         )

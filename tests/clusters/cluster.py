@@ -5,7 +5,7 @@ import os
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +26,27 @@ VARIABLE = "SLIPWAY_TEST_KUBECONFIG"
 _FILES = ("certificate-authority", "client-certificate", "client-key")
 _RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 _EXTENSIONS = (("keda.sh", "v1alpha1", "ScaledObject"), ("gateway.networking.k8s.io", "v1", "HTTPRoute"))
+_OURS = {"app.kubernetes.io/managed-by": "slipway-tests"}
+_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+_CONTROLLED_WITHIN = 5.0
+"""Seconds in which a namespace gets its ServiceAccount `default` where controllers are at work."""
+_controlled: dict[str, bool] = {}
+"""Whether controllers are at work, by kubeconfig: found out once."""
 _EMPTIED = (POD, REPLICA_SET, *KINDS, EVENT)
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A namespace that is a test's own. `stand_in` is None on a real API server; `request` is what an administrator does."""
+    """A namespace that is a test's own; `request` is what an administrator does.
+
+    `stand_in` is None on a real API server; `controlled` says whether controllers are at work there.
+    """
 
     kubeconfig: str
     namespace: str
     session: Session
     stand_in: StandIn | None
+    controlled: bool = False
 
     def connect(self) -> Connect:
         """What a client of the app connects with."""
@@ -69,24 +79,42 @@ class Cluster:
             pytest.skip(f"{what}: only the stand-in can")
         return self.stand_in
 
+    def may_be_played_on(self) -> None:
+        """Where a cluster has controllers and nodes of its own, tests that play them are skipped: both would do the same."""
+        if self.controlled:
+            pytest.skip("the cluster's own controllers are at work, and this test plays them")
+
 
 @asynccontextmanager
-async def running_cluster() -> AsyncIterator[Cluster]:
-    """A cluster with a namespace, and the kinds of extensions."""
+async def running_cluster(patience: float = _CONTROLLED_WITHIN) -> AsyncIterator[Cluster]:
+    """A cluster with a namespace, and the kinds of extensions; controllers of its own are waited for so long."""
     given = os.environ.get(VARIABLE, "")
     if given:
         text = kubeconfig_text(given)
         async with _namespace(text, text, None) as cluster:
-            yield cluster
+            if text not in _controlled:
+                _controlled[text] = await has_controllers(cluster, patience)
+            yield replace(cluster, controlled=_controlled[text])
         return
     async with StandIn() as stand_in, _namespace(stand_in.kubeconfig, stand_in.admin_kubeconfig, stand_in) as cluster:
         yield cluster
 
 
+async def leave_no_definitions(given: str) -> None:
+    """Remove the kinds that tests have defined on that API server; those that were there before stay."""
+    session = Session(_connecting(kubeconfig_text(given)))
+    try:
+        selector = ",".join(f"{key}={value}" for key, value in _OURS.items())
+        asked = Call("DELETE", _DEFINITIONS, "remove definitions", query={"labelSelector": selector})
+        await session.answer(asked)
+    finally:
+        await session.close()
+
+
 @asynccontextmanager
 async def _namespace(kubeconfig: str, admin: str, stand_in: StandIn | None) -> AsyncIterator[Cluster]:
     name = f"slipway-test-{uuid.uuid4().hex[:8]}"
-    session = Session(_connecting(admin))
+    session = Session(_connecting(admin), seconds=60)
     cluster = Cluster(kubeconfig, name, session, stand_in)
     try:
         metadata = {"name": name, "labels": _RESTRICTED}
@@ -100,20 +128,34 @@ async def _namespace(kubeconfig: str, admin: str, stand_in: StandIn | None) -> A
         await session.close()
 
 
+async def has_controllers(cluster: Cluster, within: float) -> bool:
+    """Whether somebody gives the namespace what a controller gives each of them."""
+
+    async def given() -> bool:
+        found = await cluster.request("GET", cluster.path("v1", "serviceaccounts", "default"))
+        return found.get("kind") == "ServiceAccount"
+
+    try:
+        await until(given, seconds=within)
+    except TimeoutError:
+        return False
+    return True
+
+
 async def _ensure_defined(cluster: Cluster, group: str, version: str, kind: str) -> None:
     plural = f"{kind.lower()}s"
-    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     described = {"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
     await cluster.request(
         "POST",
-        path,
+        _DEFINITIONS,
         {
             "apiVersion": "apiextensions.k8s.io/v1",
             "kind": "CustomResourceDefinition",
             # Names of groups below k8s.io are Kubernetes' own, which wants to be told that this is none of its.
             "metadata": {
                 "name": f"{plural}.{group}",
+                "labels": _OURS,
                 "annotations": {"api-approved.kubernetes.io": "unapproved, a schema for tests only"},
             },
             "spec": {

@@ -108,14 +108,14 @@ class Controllers:
         deployment = await self._get(DEPLOYMENT, name)
         replica_set = await self._ensure_replica_set(deployment)
         pods = await self._pods(deployment)
-        new = [pod for pod in pods if _hash(pod) == _hash(replica_set)]
+        new = [pod for pod in pods if pod_hash(pod) == pod_hash(replica_set)]
         wanted = deployment["spec"].get("replicas", 1)
         for pod in new[wanted:]:
             await self._delete_pod(pod)
         new = new[:wanted] + [await self._create_pod(replica_set, deployment) for _ in range(wanted - len(new))]
         moment = _text(since)
         new = [await self.report(pod["metadata"]["name"], how, since=since) for pod in new]
-        old = [pod for pod in pods if _hash(pod) != _hash(replica_set)]
+        old = [pod for pod in pods if pod_hash(pod) != pod_hash(replica_set)]
         if how.ready:
             for pod in old:
                 await self._delete_pod(pod)
@@ -182,8 +182,8 @@ class Controllers:
         self, deployment: Object, new: list[Object], old: list[Object], moment: str, *more: Object
     ) -> None:
         wanted = deployment["spec"].get("replicas", 1)
-        ready_new = sum(map(_is_ready, new))
-        ready = ready_new + sum(map(_is_ready, old))
+        ready_new = sum(map(pod_is_ready, new))
+        ready = ready_new + sum(map(pod_is_ready, old))
         done = ready_new == wanted == len(new) and not old and not more
         available = {
             **_condition("Available", _TRUE if ready >= wanted else _FALSE, moment),
@@ -244,13 +244,16 @@ class Controllers:
         return _taken(await self._cluster.request("GET", self._path(kind), **query))["items"]
 
     async def _create(self, kind: Kind, body: Object) -> Object:
+        self._cluster.may_be_played_on()
         document = {"apiVersion": kind.api_version, "kind": kind.kind, **body}
         return _taken(await self._cluster.request("POST", self._path(kind), document))
 
     async def _patch(self, kind: Kind, name: str, body: Object) -> Object:
+        self._cluster.may_be_played_on()
         return _taken(await self._cluster.request("PATCH", self._path(kind, name), body, content_type=MERGE))
 
     async def _delete(self, kind: Kind, name: str) -> None:
+        self._cluster.may_be_played_on()
         await self._cluster.request("DELETE", self._path(kind, name), gracePeriodSeconds="0")
 
     def _path(self, kind: Kind, name: str = "") -> str:
@@ -273,11 +276,11 @@ def _owner(document: Object) -> Object:
     }
 
 
-def _hash(document: Object) -> str:
+def pod_hash(document: Object) -> str:
     return document["metadata"]["labels"].get("pod-template-hash", "")
 
 
-def _is_ready(pod: Object) -> bool:
+def pod_is_ready(pod: Object) -> bool:
     conditions = pod.get("status", {}).get("conditions", [])
     return any(one["type"] == "Ready" and one["status"] == _TRUE for one in conditions)
 

@@ -8,8 +8,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-from aiohttp import web
-
 from shared.clock import SystemClock
 from shared.compute.kubernetes.api import KubernetesApi
 from shared.compute.kubernetes.deployer import KubernetesCompute
@@ -20,6 +18,7 @@ from shared.domain.service_settings import AutoScaler, ServiceSettings
 from shared.domain.wire import Json
 from tests.clusters.cluster import Cluster, Object
 from tests.clusters.controllers import READY, Controllers, PodState
+from tests.clusters.front_end.played import FrontEndOfTest
 from tests.clusters.specs import SPEC
 
 ONE = ServiceSettings(num_replicas=1)
@@ -49,7 +48,7 @@ class Deployed:
     cluster: Cluster
     clock: AheadClock
     settings: ClusterSettings
-    front_end: "FrontEndOfTest"
+    front_end: FrontEndOfTest
     spec: ServiceSpec = field(
         default_factory=lambda: replace(SPEC, service_id=str(uuid4()), service_name="digits", settings=ONE)
     )
@@ -87,46 +86,6 @@ class Deployed:
     async def pods(self) -> list[Object]:
         """All pods there are."""
         return (await self.cluster.request("GET", self.cluster.path("v1", "pods")))["items"]
-
-
-class FrontEndOfTest:
-    """An ingress controller: it answers for services as their routes and pods say."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-        self.address = ""
-        self.broken = False
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator["FrontEndOfTest"]:
-        application = web.Application()
-        application.router.add_get("/api/v1/service/{name}/", self._answer)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        try:
-            yield self
-        finally:
-            await runner.cleanup()
-
-    async def _answer(self, request: web.Request) -> web.Response:
-        labelled = f"slipway.io/service-name={request.match_info['name']}"
-        routes = await self._items("networking.k8s.io/v1", "ingresses", labelled)
-        routes += await self._items("gateway.networking.k8s.io/v1", "httproutes", labelled)
-        if not routes or self.broken:
-            return web.Response(status=404)
-        selector = f"slipway.io/service-id={routes[0]['metadata']['labels']['slipway.io/service-id']}"
-        ready = any(_is_ready(pod) for pod in await self._items("v1", "pods", selector))
-        return web.Response(status=200 if ready else 503)
-
-    async def _items(self, api_version: str, plural: str, selector: str) -> list[Object]:
-        return (await self._cluster.request("GET", self._cluster.path(api_version, plural), labelSelector=selector))["items"]
-
-
-def _is_ready(pod: Object) -> bool:
-    conditions = pod.get("status", {}).get("conditions", [])
-    return any((one["type"], one["status"]) == ("Ready", "True") for one in conditions)
 
 
 @asynccontextmanager

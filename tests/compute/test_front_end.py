@@ -43,8 +43,43 @@ async def test_both_keys_are_good_and_no_other_is(service: Service) -> None:
 @pytest.mark.parametrize("authorization", [None, b"Basic eDp5", b"Bearer", b"Bearer \xff\xfe"])
 async def test_a_call_without_a_key_is_refused(service: Service, authorization: bytes | None) -> None:
     headers = {b"Authorization": authorization} if authorization else {}
-    for path in ("/swagger.json", "/"):
+    for path in ("/swagger.json", "/openapi.json"):
         assert (await service.cluster.http.get(service.address + path, headers=headers)).status_code == 401
+    health = await service.cluster.http.get(f"{service.address}/", headers=headers)
+    assert (health.status_code, health.text, "x-slipway-revision" in health.headers) == (200, "Healthy", False)
+
+
+async def test_a_stranger_is_told_no_version_of_anything(service: Service) -> None:
+    for path in ("/", "/score", "/swagger.json"):
+        answer = await service.cluster.http.get(service.address + path)
+        told = f"{answer.headers} {answer.text}".lower()
+        assert not [word for word in ("aiohttp", "python", "x-slipway-revision", "sha256") if word in told], told
+
+
+async def test_who_sends_a_key_is_told_which_deployment_answers(cluster: Cluster, image: MakeImage) -> None:
+    service = cluster.service()
+    for version in (1, 2):
+        spec = await service.deploy(image(version))
+        for key in (KEYS.primary_key, KEYS.secondary_key):
+            health = await cluster.http.get(f"{service.address}/", headers={"Authorization": f"Bearer {key}"})
+            assert (health.text, health.headers["x-slipway-revision"]) == ("Healthy", spec.deployment_id)
+
+
+async def test_a_health_check_takes_no_slot_and_waits_in_no_line(start: Start, image: MakeImage) -> None:
+    async with start(replace(QUICK, waiting_per_replica=0)) as cluster:
+        service = cluster.service()
+        await service.deploy(image(), counted(1, slots=1))
+        at_work = await service.under_way(sleep=9)
+        assert (await service.call()).status_code == 503
+        assert (await cluster.http.get(f"{service.address}/")).status_code == 200
+        at_work.cancel()
+        await asyncio.wait([at_work])
+
+
+async def test_a_service_without_replicas_is_not_healthy(cluster: Cluster, image: MakeImage) -> None:
+    service = cluster.service()
+    await service.deploy(image(), counted(0))
+    assert (await cluster.http.get(f"{service.address}/")).status_code == 503
 
 
 async def test_new_keys_count_from_the_moment_they_are_set(cluster: Cluster, image: MakeImage) -> None:

@@ -67,6 +67,15 @@ def test_a_service_answers_with_its_keys_only(road, image):
     assert httpx.post(service["scoringUri"], json={}).status_code == 401
 
 
+def test_health_is_one_word_for_a_stranger_and_the_deployment_too_for_who_sends_a_key(api, road, image):
+    service = road.service(image)
+    address, keys = service["scoringUri"].removesuffix("score"), road.keys(service)
+    (deployment,) = api.get("deployments", params={"serviceId": service["id"]}).json()
+    for key, told in ((None, None), ("wrong", None), *((key, deployment["id"]) for key in keys.values())):
+        answer = httpx.get(address, headers={"Authorization": f"Bearer {key}"} if key else {})
+        assert (answer.status_code, answer.text, answer.headers.get("x-slipway-revision")) == (200, "Healthy", told)
+
+
 def test_an_update_keeps_address_and_keys_and_what_it_does_not_name(api, road, image):
     service = road.service(image, numReplicas=2, maxConcurrentRequestsPerContainer=3)
     keys = road.keys(service)

@@ -60,11 +60,32 @@ async def test_both_keys_are_good_and_nothing_else_is(start: Start, secret: Secr
 
 async def test_health_and_metrics_need_no_key_and_what_tells_of_the_driver_does(start: Start, secret: Secret) -> None:
     replica = await start(ECHO, keys=secret.folder, environment={"SERVICE_PATH_PREFIX": PREFIX[1:]}).ready()
-    for path in ("/", "/healthz/live", "/healthz/ready", "/metrics"):
+    for path in ("/", f"{PREFIX}/", "/healthz/live", "/healthz/ready", "/metrics"):
         assert await status(replica, path=path) == 200
-    for path in ("/swagger.json", "/openapi.json", f"{PREFIX}/", f"{PREFIX}/score", f"{PREFIX}/swagger.json"):
+    for path in ("/swagger.json", "/openapi.json", f"{PREFIX}/score", f"{PREFIX}/swagger.json"):
         assert await status(replica, path=path) == 401
         assert await status(replica, "two", path=path) in {200, 404}
+
+
+async def test_a_health_check_tells_a_stranger_one_word_and_who_sends_a_key_the_revision_too(
+    start: Start, secret: Secret
+) -> None:
+    told = {"SERVICE_PATH_PREFIX": PREFIX[1:], "SLIPWAY_REVISION": "ab12"}
+    replica = await start(ECHO, keys=secret.folder, environment=told).ready()
+    for path in ("/", f"{PREFIX}/"):
+        for method in ("GET", "HEAD"):
+            for key, revision in ((None, None), ("three", None), ("one", "ab12"), ("two", "ab12")):
+                headers = {"Authorization": f"Bearer {key}"} if key else {}
+                answer = await replica.client.request(method, path, headers=headers)
+                assert (answer.status_code, answer.headers.get("x-slipway-revision")) == (200, revision)
+                assert answer.text == ("Healthy" if method == "GET" else "")
+                assert "ab12" not in str(answer.headers) + answer.text or revision
+
+
+async def test_without_keys_nobody_is_told_a_revision(start: Start) -> None:
+    replica = await start(ECHO, environment={"SLIPWAY_REVISION": "ab12"}).ready()
+    answer = await replica.client.get("/", headers={"Authorization": "Bearer one"})
+    assert (answer.status_code, "x-slipway-revision" in answer.headers) == (200, False)
 
 
 async def test_a_regenerated_key_works_and_the_old_one_stops_with_no_restart(start: Start, secret: Secret) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.compute.kubernetes.api import KubernetesApi
 from shared.compute.kubernetes.diagnosis import Diagnosis, diagnosed
-from shared.compute.kubernetes.front_end import what_is_amiss
+from shared.compute.kubernetes.front_end import service_uri, what_is_amiss
 from shared.compute.kubernetes.kinds import DEPLOYMENT, POD, Object
 from shared.compute.kubernetes.names import REVISION, object_name, selector
 from shared.compute.kubernetes.objects.deployment import deployment as rendered_deployment
@@ -61,7 +61,7 @@ class _Left:
 async def look(
     api: KubernetesApi, cluster: ClusterSettings, spec: ServiceSpec, left: Mapping[str, Json], now: datetime
 ) -> Rollout:
-    """How the rollout fares now; ready when the front end leads to it, too."""
+    """How the rollout fares now; ready when the front end leads to its replicas, too, and to no others."""
     before = _Left.of(left)
     if before.deployment is not None and before.look % 2:
         closer = await _closer(api, cluster, spec, before.deployment, now)
@@ -77,7 +77,8 @@ async def look(
         return Rollout(error=(await _with_log(api, found)).error)
     if not found.done:
         return before.wait(before.waiting_for or found.waiting_for, deployment)
-    amiss = await what_is_amiss(cluster.front_end, spec.service_name, parked=found.wanted == 0)
+    health = f"{service_uri(cluster.front_end, spec.service_name)}/"
+    amiss = await what_is_amiss(health, spec.keys.primary_key, _revision(cluster, spec) if found.wanted else "")
     if amiss:
         return before.wait(f"the front end to lead to the service: {amiss}", deployment)
     await _let_sleep(api, cluster, spec)
@@ -88,11 +89,14 @@ async def _closer(
     api: KubernetesApi, cluster: ClusterSettings, spec: ServiceSpec, deployment: Object, now: datetime
 ) -> Diagnosis:
     """With the pods of the new template; and with the events about those that seem to be in trouble."""
-    wanted = revision(rendered_deployment(spec, cluster, 0))
-    pods = await api.list(POD, f"{selector(spec.service_id)},{REVISION}={wanted}")
+    pods = await api.list(POD, f"{selector(spec.service_id)},{REVISION}={_revision(cluster, spec)}")
     suspicious = [pod["metadata"]["name"] for pod in pods if counts(pod) and _is_suspicious(pod, now)]
     events = await api.events(*suspicious[:2]) if suspicious else ()
     return diagnosed(deployment, pods, events, now)
+
+
+def _revision(cluster: ClusterSettings, spec: ServiceSpec) -> str:
+    return revision(rendered_deployment(spec, cluster, 0))
 
 
 def _is_suspicious(pod: Object, now: datetime) -> bool:

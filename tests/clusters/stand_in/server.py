@@ -3,6 +3,7 @@
 import asyncio
 import json
 import ssl
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Self
 
@@ -34,7 +35,8 @@ class StandIn:
 
     `calls` are the requests so far; `denied` the permissions that the caller lacks, as `verb resource.group` or
     `verb resource/subresource.group`; `allowed`, unless it is None, all that it has; `needed` what it had to
-    have so far; `tokens` who may call; `groups` more groups of the API that are served by others.
+    have so far; `tokens` who may call; `groups` more groups of the API that are served by others; `kubelet` is asked for
+    logs, by pod, container and whether those of the run before are meant.
     """
 
     def __init__(self, *, validating: bool = True, tls: ssl.SSLContext | None = None) -> None:
@@ -44,6 +46,7 @@ class StandIn:
         self.needed: set[str] = set()
         self.tokens = {TOKEN}
         self.groups: set[str] = set()
+        self.kubelet: Callable[[str, str, bool], list[tuple[datetime | None, str]] | None] = lambda *_: None
         self.store = Store(validating=validating)
         self._tls = tls
         self._faults: list[tuple[Predicate, Fault, list[int]]] = []
@@ -191,7 +194,7 @@ class StandIn:
         name = pod.document["metadata"]["name"]
         if container not in [one["name"] for one in pod.document["spec"]["containers"]]:
             raise statuses.bad_request(f"container {container} is not valid for pod {name}")
-        found = self._logs.get((name, container, previous))
+        found = self._logs.get((name, container, previous)) or self.kubelet(name, container, previous)
         if found is None and previous:
             raise statuses.bad_request(f'previous terminated container "{container}" in pod "{name}" not found')
         return found or []

@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.compute.environment import image_version, service_environment
 from shared.compute.kubernetes.kinds import Object
-from shared.compute.kubernetes.names import labels, object_name, pod_labels
+from shared.compute.kubernetes.names import REVISION, labels, object_name, pod_labels
 from shared.compute.kubernetes.objects.secret import KEYS, targets, targets_digest
 from shared.domain.compute_resources import ClusterSettings
 from shared.domain.computing import ServiceSpec
@@ -119,9 +119,12 @@ def _environment(spec: ServiceSpec) -> list[Object]:
         **service_environment(spec.service_name, spec.image_location, settings),
     }
     secret = object_name(spec.service_id)
+    sources: dict[str, Object] = {
+        "SLIPWAY_REVISION": {"fieldRef": {"fieldPath": f"metadata.labels['{REVISION}']"}},
+        **{variable: {"secretKeyRef": {"name": secret, "key": entry}} for entry, (variable, _) in targets(spec).items()},
+    }
     return [{"name": name, "value": str(value)} for name, value in plain.items()] + [
-        {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": entry}}}
-        for entry, (variable, _) in targets(spec).items()
+        {"name": name, "valueFrom": source} for name, source in sources.items()
     ]
 
 
