@@ -25,7 +25,9 @@ def command(content: Content, app: Path) -> list[str]:
     return [python if first == "python" else first, *others]
 
 
-def environment(deployment: Deployment, content: Content, app: Path, *, port: int, waiting: int) -> dict[str, str]:
+def environment(
+    deployment: Deployment, content: Content, app: Path, *, port: int, waiting: int, keys: Path
+) -> dict[str, str]:
     """All that a replica is told. Of the node's own environment, only what every program needs.
 
     Bytecode is kept beside what a replica imports, for those that start after it: scikit-learn alone takes seconds without.
@@ -35,6 +37,8 @@ def environment(deployment: Deployment, content: Content, app: Path, *, port: in
     server = {
         "SLIPWAY_HOST": ADDRESS,
         "SLIPWAY_PORT": str(port),
+        "SLIPWAY_KEYS": str(keys),
+        "SLIPWAY_GUARD_METRICS": "1",
         "SLIPWAY_MAX_CONCURRENCY": str(deployment.slots),
         "SLIPWAY_MAX_WAITING": str(waiting),
         "SLIPWAY_EXIT_WITH_PARENT": "1",

@@ -1,6 +1,7 @@
 """Starts replicas: each with a port and a folder of its own, and nothing left of it when it has ended."""
 
 import asyncio
+import secrets
 import shutil
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -12,12 +13,15 @@ from yarl import URL
 
 from local.compute.command_line import ADDRESS, command, environment
 from local.compute.contents import APP_FOLDER, Content, Contents
+from local.compute.drain import Drain
 from local.compute.limits import Limits
 from local.compute.logs import Logs, ReplicaLog
 from local.compute.pool import Backend
 from local.compute.replica import Replica
 from local.compute.state import Deployment
 from local.compute.threads import in_thread
+
+_KEYS = "keys"
 
 
 class Launcher:
@@ -49,31 +53,50 @@ class Launcher:
         with self._ports.free() as port:
             try:
                 await in_thread(partial(content.copy_app, app))
-                process = await self._start(deployment, content, app, port, log)
-                backend = Backend(URL(f"http://{ADDRESS}:{port}"), deployment.slots, deployment.id)
-                replica = Replica(process, backend, log)
-                try:
-                    yield replica
-                finally:
-                    await replica.stop(self._grace)
+                credential = _credential(app.with_name(_KEYS))
+                async with _drained(log) as printed:
+                    process = await self._start(deployment, content, app, port, printed)
+                    backend = Backend(URL(f"http://{ADDRESS}:{port}"), deployment.slots, deployment.id, credential)
+                    replica = Replica(process, backend, log, printed)
+                    try:
+                        yield replica
+                    finally:
+                        await replica.stop(self._grace)
             finally:
                 await in_thread(partial(shutil.rmtree, app.parent, ignore_errors=True))
 
     async def _start(
-        self, deployment: Deployment, content: Content, app: Path, port: int, log: ReplicaLog
+        self, deployment: Deployment, content: Content, app: Path, port: int, printed: Drain
     ) -> asyncio.subprocess.Process:
         """Its standard input is a pipe that ends with the node, which tells it to end too, even where the node is killed."""
         waiting = self._limits.waiting_per_replica
-        with log.open() as output:
+        with printed.writer() as output:
             return await asyncio.create_subprocess_exec(
                 *command(content, app),
                 cwd=app,
-                env=environment(deployment, content, app, port=port, waiting=waiting),
+                env=environment(deployment, content, app, port=port, waiting=waiting, keys=app.with_name(_KEYS)),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,
                 process_group=0,
             )
+
+
+def _credential(folder: Path) -> str:
+    """What only this replica and who starts it know: a key in a folder, as a Secret is mounted."""
+    credential = secrets.token_urlsafe(32)
+    folder.mkdir(mode=0o700)
+    (folder / "primary").write_text(credential)
+    return credential
+
+
+@asynccontextmanager
+async def _drained(log: ReplicaLog) -> AsyncIterator[Drain]:
+    printed = Drain(log.open())
+    try:
+        yield printed
+    finally:
+        await printed.end()
 
 
 class _Ports:

@@ -39,5 +39,4 @@ class Limits:
     """How long a replica stays unneeded before it is stopped."""
 
     most_log: int = 10 * MEBIBYTE
-    log_look: float = 5
-    """How often the sizes of logs are looked at."""
+    """Of one replica: so much is kept, and as much of what was printed before."""

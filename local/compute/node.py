@@ -23,7 +23,7 @@ class Node:
 
     def __init__(self, folder: Path, session: aiohttp.ClientSession, limits: Limits) -> None:
         self._contents = Contents(folder / "images")
-        self._logs = Logs(folder / "logs", in_image(folder))
+        self._logs = Logs(folder / "logs", in_image(folder), limits.most_log)
         self._limits = limits
         self._background = Background()
         self._ground = Ground(
@@ -39,7 +39,6 @@ class Node:
 
     def start(self) -> None:
         """Bring back the services that were there when the node last ran."""
-        self._background.start(self._turn_logs_over())
         for state in self._ground.files.load():
             self._services[state.id] = Service(state, self._ground)
         for service in self._services.values():
@@ -113,8 +112,3 @@ class Node:
 
     def _digests(self) -> set[str]:
         return {digest for service in self._services.values() for digest in service.digests()}
-
-    async def _turn_logs_over(self) -> None:
-        while True:
-            await asyncio.sleep(self._limits.log_look)
-            await in_thread(lambda: self._logs.turn_over(self._limits.most_log))

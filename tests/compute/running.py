@@ -36,7 +36,7 @@ QUICK = Limits(
     drain=5,
     grace=2,
     scale_in_window=1,
-    log_look=0.05,
+    most_log=256 * 1024,
 )
 
 
