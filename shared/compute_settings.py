@@ -43,10 +43,15 @@ def read_compute_settings(environment: Mapping[str, str]) -> ComputeSettings:
 def collection_targets(environment: Mapping[str, str]) -> CollectionTargets:
     """Where services' collected data and telemetry go."""
     return CollectionTargets(
-        storage=environment.get("SLIPWAY_COLLECTION_STORAGE", ""),
+        storage=environment.get("SLIPWAY_COLLECTION_STORAGE", "") or _by_identity(environment),
         event_hub=environment.get("SLIPWAY_COLLECTION_EVENT_HUB", ""),
         app_insights=environment.get("SLIPWAY_APP_INSIGHTS", ""),
     )
+
+
+def _by_identity(environment: Mapping[str, str]) -> str:
+    name = environment.get("SLIPWAY_COLLECTION_STORAGE__accountName", "")
+    return f"AccountName={name}" if name else ""
 
 
 def _local(environment: Mapping[str, str]) -> LocalComputeSettings | None:

@@ -7,6 +7,7 @@ import aiohttp
 
 from local.compute.background import Background
 from local.compute.contents import Contents, in_image
+from local.compute.grants import Grants
 from local.compute.launcher import Launcher
 from local.compute.limits import Limits
 from local.compute.logs import Logs
@@ -21,14 +22,14 @@ from shared.domain.errors import Conflict, NotFound
 class Node:
     """Services and what they stand on. Every command may be repeated harmlessly."""
 
-    def __init__(self, folder: Path, session: aiohttp.ClientSession, limits: Limits) -> None:
+    def __init__(self, folder: Path, session: aiohttp.ClientSession, grants: Grants, limits: Limits) -> None:
         self._contents = Contents(folder / "images")
         self._logs = Logs(folder / "logs", in_image(folder), limits.most_log)
         self._limits = limits
         self._background = Background()
         self._ground = Ground(
             files=ServiceFiles(folder / "services"),
-            launcher=Launcher(folder / "replicas", self._contents, self._logs, limits),
+            launcher=Launcher(folder / "replicas", self._contents, self._logs, grants, limits),
             logs=self._logs,
             session=session,
             limits=limits,

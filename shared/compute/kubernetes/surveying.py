@@ -6,9 +6,10 @@ from datetime import datetime
 
 from shared.compute.kubernetes.api import KubernetesApi
 from shared.compute.kubernetes.diagnosis import observed
-from shared.compute.kubernetes.kinds import DEPLOYMENT, POD, Kind, Object
+from shared.compute.kubernetes.kinds import DEPLOYMENT, POD, SECRET, Kind, Object
 from shared.compute.kubernetes.names import ACCOUNT, MANAGED_BY, MANAGER, SERVICE_ID, account_label, object_name, selector
 from shared.compute.kubernetes.objects import kinds, rendered
+from shared.compute.kubernetes.renewing import renew
 from shared.domain.accounts import Account
 from shared.domain.compute_resources import ClusterSettings
 from shared.domain.computing import Observed, ServiceSpec, Survey
@@ -27,13 +28,14 @@ async def survey(
     known: Collection[str],
     now: datetime,
 ) -> Survey:
-    """One list a kind, and the pods of those services that answer nothing."""
+    """One list a kind, and the pods of those services that answer nothing. What their Secrets hold for a time is renewed."""
     ours = f"{ACCOUNT}={account_label(account)},{MANAGED_BY}={MANAGER}"
     there_are = kinds(cluster)
     lists = await asyncio.gather(*(api.list(kind, ours) for kind in there_are))
     found = {
         kind: {each["metadata"]["name"]: each for each in objects} for kind, objects in zip(there_are, lists, strict=True)
     }
+    await renew(api, specs, found[SECRET])
     seen = await asyncio.gather(*(_seen(api, cluster, spec, found, now) for spec in specs))
     services = {spec.service_id: each for spec, each in zip(specs, seen, strict=True)}
     return Survey(services, _orphans(found, known))
