@@ -19,6 +19,7 @@ from shared.domain.errors import BuildFailed, ServiceError, Unavailable, foreign
 from shared.images.packages.bounded import AT_WORK, TIME_IS_UP, Bounds, Ran, run
 from shared.images.packages.compiling import wanted_a_compiler, without_compilers
 from shared.images.packages.distributions import LockedPackage, locked, pure_distributions, with_given_hashes
+from shared.images.packages.index_secrets import discreet
 from shared.images.packages.requirements import Unsatisfiable, configuration
 
 PLATFORMS = {
@@ -58,6 +59,7 @@ class PackageInstaller:
     indexes: tuple[str, ...] = ()
     bounds: Bounds = field(default_factory=Bounds)
 
+    @discreet
     def lock(self, requirements: tuple[str, ...]) -> str:
         """Those requirements and all they need, each pinned with hashes.
 
@@ -68,6 +70,7 @@ class PackageInstaller:
         ran = self._uv(command, listed, self.bounds.resolve_seconds, builds=self.source_packages)
         return with_given_hashes(self._checked(ran, self.bounds.resolve_seconds), requirements)
 
+    @discreet
     def install(self, lock: str, into: Path, told: Callable[[str], object] = lambda _: None) -> None:
         """What a lock or a part of one names, installed below `into`; `told` is what is built, before it is.
 
