@@ -42,7 +42,7 @@ from shared.domain.ids import new_id
 from shared.domain.images import Layer
 from shared.domain.manifests import Asset, Manifest, RuntimeProperties, RuntimeType, TargetRuntime
 from shared.domain.models import Model
-from shared.image_settings import read_image_settings
+from shared.settings.images import read_image_settings
 from shared.storage.blobs import BlobAccount
 from shared.storage.connection import StorageConnection
 from tests.images.bases import push_base, python_layer

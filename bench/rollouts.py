@@ -26,6 +26,7 @@ from local.upload import Uploads
 from tests.clusters.cluster import Cluster, running_cluster
 from tests.clusters.controllers import Controllers
 from tests.clusters.front_end.played import FrontEndOfTest
+from tests.images.bases import push_base, small_layer
 from tests.registries.running import registry
 
 SERVICES = int(os.environ.get("SLIPWAY_BENCH_SERVICES", "200"))
@@ -66,7 +67,12 @@ class PlayedCluster:
 
 @asynccontextmanager
 async def a_stack(folder: Path, kubeconfig: str, registry_host: str) -> AsyncIterator[Running]:
-    os.environ |= {"SLIPWAY_KUBECONFIG_BENCH": kubeconfig, "SLIPWAY_REGISTRY": f"{registry_host}/slipway"}
+    push_base(registry_host, "base/python", small_layer())  # no pod runs: what matters of the base is that it is there
+    os.environ |= {
+        "SLIPWAY_KUBECONFIG_BENCH": kubeconfig,
+        "SLIPWAY_REGISTRY": f"{registry_host}/slipway",
+        "SLIPWAY_BASE_IMAGE_PYTHON": f"{registry_host}/base/python:1",
+    }
     async with running_stack(Home(folder / "home"), free_ports(1)[0], folder / "cache") as running:
         yield running
 

@@ -3,8 +3,9 @@
 import azure.functions as func
 
 from functions.answers import PaginatedComputeResourceList
-from functions.endpoint import Call, Reply, endpoint
+from functions.endpoint import Call, endpoint
 from functions.listing import listed
+from functions.replies import Reply
 from shared.domain.compute_resources import (
     ComputeResourceName,
     ComputeResourceRecord,
@@ -26,11 +27,11 @@ async def list_compute_resources(call: Call) -> Reply:
     return Reply(200, PaginatedComputeResourceList(value=shown, next_link=page.next_link))
 
 
-@endpoint(blueprint, "GET", "computeResources/{name}", answers={200: ComputeResourceResponse})
+@endpoint(blueprint, "GET", "computeResources/{name}", answers={200: ComputeResourceResponse}, conditional=True)
 async def get_compute_resource(call: Call) -> Reply:
     """One compute resource, by its name."""
     record = await call.slipway.compute_resources.get(call.account, call.request.route_params["name"])
-    return Reply(200, record.shown(call.account))
+    return call.shown(record, record.shown(call.account))
 
 
 @endpoint(
@@ -40,17 +41,24 @@ async def get_compute_resource(call: Call) -> Reply:
     role=Role.CONTRIBUTOR,
     takes=ComputeResourceRequest,
     answers={200: ComputeResourceResponse},
+    conditional=True,
 )
 async def put_compute_resource(call: Call) -> Reply:
     """Make or change a compute resource, when it can be reached and all that services need there is allowed."""
     name = validate(ComputeResourceName, {"name": call.request.route_params["name"]}).name
-    request, resources = call.body(ComputeResourceRequest), call.slipway.compute_resources
-    record = await call.once(ComputeResourceRecord, lambda once: resources.put(call.account, name, request, once))
+    request, put = call.body(ComputeResourceRequest), call.slipway.compute_resources.put
+    record = await call.once(
+        ComputeResourceRecord,
+        lambda once: put(call.account, name, request, once, preconditions=call.preconditions),
+    )
     return Reply(200, record.shown(call.account))
 
 
-@endpoint(blueprint, "DELETE", "computeResources/{name}", role=Role.CONTRIBUTOR, answers={200: None, 204: None})
+@endpoint(
+    blueprint, "DELETE", "computeResources/{name}", role=Role.CONTRIBUTOR, answers={200: None, 204: None}, conditional=True
+)
 async def delete_compute_resource(call: Call) -> Reply:
     """Delete a compute resource on which no service runs."""
-    there_was = await call.slipway.compute_resources.delete(call.account, call.request.route_params["name"])
+    name = call.request.route_params["name"]
+    there_was = await call.slipway.compute_resources.delete(call.account, name, call.preconditions)
     return Reply(200 if there_was else 204)

@@ -3,8 +3,9 @@
 import azure.functions as func
 
 from functions.answers import DeploymentList
-from functions.endpoint import Call, Reply, endpoint
+from functions.endpoint import Call, endpoint
 from functions.listing import filters_of
+from functions.replies import Reply
 from shared.domain.deployments import Deployment
 from shared.domain.filters import DeploymentFilters
 
@@ -18,7 +19,7 @@ async def list_deployments(call: Call) -> Reply:
     return Reply(200, DeploymentList(tuple(deployments)))
 
 
-@endpoint(blueprint, "GET", "deployments/{id}", answers={200: Deployment})
+@endpoint(blueprint, "GET", "deployments/{id}", answers={200: Deployment}, conditional=True)
 async def get_deployment(call: Call) -> Reply:
     """One deployment."""
-    return Reply(200, await call.slipway.deployments.get(call.account, call.id))
+    return call.shown(await call.slipway.deployments.get(call.account, call.id))

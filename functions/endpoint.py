@@ -1,48 +1,34 @@
-"""What all HTTP functions share: who calls, which account and api-version, and how an error becomes an answer.
+"""What all HTTP functions of an account share: who calls, which account, and which api-version.
 
 Source: api.md; client-facts.md, 2–8 and 15.
 """
 
-import logging
-import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit
-from uuid import uuid4
+from dataclasses import dataclass
 
 import azure.functions as func
 from pydantic import BaseModel
 
-from functions.repeating import repeatable, result_header
+from functions.answering import answered
+from functions.conditional import read_if
+from functions.query import refuse_doubled
+from functions.repeating import repeatable
+from functions.replies import API_VERSIONS, Reply, account_url
 from shared.bootstrap import Slipway, slipway
 from shared.domain.accounts import Account
 from shared.domain.documents import Document
-from shared.domain.errors import InvalidRequest, NotFound, OperationInProgress, ServiceError, foreign
+from shared.domain.errors import InvalidRequest, NotFound, foreign
 from shared.domain.ids import canonical
-from shared.domain.operations import ErrorDetail, ErrorResponse, Operation
+from shared.domain.operations import Operation
 from shared.domain.tracing import valid_trace_parent
 from shared.domain.wire import Wire, parse
 from shared.identity.roles import Role, require
 from shared.resources.repeatability import Once, Repeatable
-from shared.resources.tags import ExpectedTags
+from shared.resources.tags import IF_MATCH, IF_NONE_MATCH, Preconditions
 
-API_VERSIONS = ("2017-09-01-preview",)
 ACCOUNT_ROUTE = "subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/accounts/{accountName}"
-NOT_FILTERS = frozenset({"api-version", "count", "$skipToken", "code", "clientId"})
-"""Query parameters that mean something else than a filter; the Functions host itself takes the last two."""
-
-_logger = logging.getLogger(__name__)
-_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An answer: a status, and a value that becomes JSON, or text, of JSON unless `mimetype` says otherwise."""
-
-    status: int
-    body: BaseModel | str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    mimetype: str = "application/json"
+FIRST_LOOK = 1
+"""Seconds after which it is worth looking at an operation for the first time."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +41,12 @@ class Call:
     """The account's base URL, as this caller reaches it."""
     request: func.HttpRequest
     repeatable: Repeatable | None
+    preconditions: Preconditions
+    """What is to hold of the resource; who changes it passes them on, to be checked where it is changed."""
 
     async def once[D: Document](self, kind: type[D], act: Callable[[Once], Awaitable[D]]) -> D:
         """What came of this request when it was first carried out, which may be now."""
         return await self.slipway.requests.once(self.account, self.repeatable, kind, act)
-
-    @property
-    def expected(self) -> ExpectedTags:
-        """The tags of which the resource must have one; raises InvalidRequest."""
-        return ExpectedTags.parse(self.request.headers.get("If-Match"))
 
     @property
     def id(self) -> str:
@@ -74,10 +57,11 @@ class Call:
             raise NotFound(f"There is nothing under the id '{text}', which is not a UUID.")
         return identifier
 
-    async def deleted(self, delete: Callable[[Account, str], Awaitable[bool]]) -> Reply:
+    async def deleted(self, delete: Callable[[Account, str, Preconditions], Awaitable[bool]]) -> Reply:
         """Delete what the path names: 200 when it was there, 204 when it was not (client-facts.md, 8)."""
         identifier = canonical(self.request.route_params["id"])
-        return Reply(200 if identifier and await delete(self.account, identifier) else 204)
+        there_was = identifier is not None and await delete(self.account, identifier, self.preconditions)
+        return Reply(200 if there_was else 204)
 
     @property
     def query(self) -> Mapping[str, str]:
@@ -89,9 +73,14 @@ class Call:
         """The body as a `kind`, an absent one being an empty object; raises InvalidRequest."""
         return parse(kind, self.request.get_body() or b"{}")
 
+    def shown(self, document: Document, body: BaseModel | None = None) -> Reply:
+        """200 with what callers see of a document, itself unless that is something else, and its ETag."""
+        return Reply(200, body or document, {"ETag": document.tag})
+
     def accepted(self, operation: Operation) -> Reply:
         """202, with where the operation is shown (client-facts.md, 6)."""
-        return Reply(202, headers={"Operation-Location": f"{self.account_url}/operations/{operation.id}"})
+        location = f"{self.account_url}/operations/{operation.id}"
+        return Reply(202, headers={"Operation-Location": location, "Retry-After": str(FIRST_LOOK)})
 
 
 type Handler = Callable[[Call], Awaitable[Reply]]
@@ -106,13 +95,20 @@ class Route:
     path: str
     does: str
     role: Role | None
-    answers: Mapping[int, type[BaseModel] | None]
+    answers: Mapping[int, type[BaseModel] | type[str] | None]
     takes: type[Wire] | None = None
     filters: type[Wire] | None = None
     paged: bool = False
     version_optional: bool = False
     conditional: bool = False
-    """Whether it takes If-Match."""
+    """Whether what it names has an ETag, of which preconditions may be asked."""
+    in_account: bool = True
+    """Whether the path is one of an account, else it is the app's."""
+
+    @property
+    def template(self) -> str:
+        """All of its path, but for the prefix that the host gives to all."""
+        return f"{ACCOUNT_ROUTE}/{self.path}" if self.in_account else self.path
 
 
 ROUTES: list[Route] = []
@@ -123,7 +119,7 @@ def endpoint(
     method: str,
     path: str,
     *,
-    answers: Mapping[int, type[BaseModel] | None],
+    answers: Mapping[int, type[BaseModel] | type[str] | None],
     role: Role | None = Role.READER,
     takes: type[Wire] | None = None,
     filters: type[Wire] | None = None,
@@ -140,9 +136,7 @@ def endpoint(
         ROUTES.append(route)
 
         async def serve(req: func.HttpRequest) -> func.HttpResponse:
-            parent = valid_trace_parent(req.headers.get("traceparent"))
-            with slipway().telemetry.span(f"{method} {path}", parent):
-                return await _served(route, handler, req)
+            return await answered(req, f"{method} {name}", lambda: _served(route, handler, req))
 
         serve.__name__ = serve.__qualname__ = name
         declare = blueprint.route(route=f"{ACCOUNT_ROUTE}/{path}", methods=[method], auth_level=func.AuthLevel.ANONYMOUS)
@@ -152,23 +146,14 @@ def endpoint(
     return register
 
 
-async def _served(route: Route, handler: Handler, request: func.HttpRequest) -> func.HttpResponse:
-    headers = {
-        "api-supported-versions": ", ".join(API_VERSIONS),
-        "x-ms-request-id": str(uuid4()),
-        "x-ms-client-request-id": _client_request_id(request),
-    }
-    try:
-        reply = await handler(await _admitted(route, request))
-    except ServiceError as error:
-        reply = _refusal(error, request)
-    except Exception:
-        _logger.exception("%s %s broke; request id %s", route.method, route.name, headers["x-ms-request-id"])
-        reply = _refusal(
-            ServiceError("The request could not be completed; the log knows more by its x-ms-request-id."), request
-        )
-    headers.update(result_header(request, reply.status, reply.headers.get("x-ms-error-code")))
-    return _response(reply, headers)
+async def _served(route: Route, handler: Handler, request: func.HttpRequest) -> Reply:
+    parent = valid_trace_parent(request.headers.get("traceparent"))
+    with slipway().telemetry.span(f"{route.method} {route.path}", parent):
+        call = await _admitted(route, request)
+        if request.method != "GET" and not route.conditional:
+            call.preconditions.check_untagged()
+        reply = await handler(call)
+        return read_if(call.preconditions, reply) if request.method == "GET" else reply
 
 
 async def _admitted(route: Route, request: func.HttpRequest) -> Call:
@@ -182,7 +167,10 @@ async def _admitted(route: Route, request: func.HttpRequest) -> Call:
     )
     if route.role is not None:
         _check_version(request.params.get("api-version"), optional=route.version_optional)
-    return Call(app, account, _account_url(request), request, repeatable(request, app.now()))
+    if route.paged or route.filters is not None:
+        refuse_doubled(request)
+    preconditions = Preconditions.parse(request.headers.get(IF_MATCH), request.headers.get(IF_NONE_MATCH))
+    return Call(app, account, account_url(request), request, repeatable(request, app.now()), preconditions)
 
 
 def _check_version(given: str | None, *, optional: bool) -> None:
@@ -193,34 +181,3 @@ def _check_version(given: str | None, *, optional: bool) -> None:
         raise InvalidRequest(f"api-version: required, and absent; accepts {versions}.", code="MissingApiVersion")
     if len(set(given.split(","))) != 1 or given.split(",")[0] not in API_VERSIONS:  # sent twice, the host joins it: X,X
         raise InvalidRequest(f"api-version: got '{foreign(given, 80)}'; accepts {versions}.", code="UnsupportedApiVersion")
-
-
-def _account_url(request: func.HttpRequest) -> str:
-    url = urlsplit(request.url)
-    base = re.match(r"(?i)(/[^/]+)*?/accounts/[^/]+", url.path)
-    return f"{url.scheme}://{url.netloc}{base[0] if base else url.path}"
-
-
-def _client_request_id(request: func.HttpRequest) -> str:
-    given = request.headers.get("x-ms-client-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else str(uuid4())
-
-
-def _refusal(error: ServiceError, request: func.HttpRequest) -> Reply:
-    response, headers = ErrorResponse.of(error), {"x-ms-error-code": error.code}
-    if isinstance(error, OperationInProgress):
-        location = f"{_account_url(request)}/operations/{error.operation_id}"
-        detail = ErrorDetail(code="Operation", message=location)
-        response = response.but(message=f"{error.message} {location}", details=(*(response.details or ()), detail))
-        headers["Operation-Location"] = location
-    if error.status_code == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="slipway", error="invalid_token"'
-    if error.status_code in (429, 503):
-        headers["Retry-After"] = str(round(error.retry_after or 5))
-    return Reply(error.status_code, response, headers)
-
-
-def _response(reply: Reply, headers: Mapping[str, str]) -> func.HttpResponse:
-    body = reply.body.model_dump_json(exclude_none=True) if isinstance(reply.body, BaseModel) else reply.body
-    mimetype = "text/plain" if body is None else reply.mimetype
-    return func.HttpResponse(body, status_code=reply.status, headers={**headers, **reply.headers}, mimetype=mimetype)

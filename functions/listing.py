@@ -5,7 +5,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from functions.endpoint import API_VERSIONS, NOT_FILTERS, Call
+from functions.endpoint import Call
+from functions.query import NOT_FILTERS
+from functions.replies import API_VERSIONS
 from shared.domain.accounts import Account
 from shared.domain.documents import Document, Page
 from shared.domain.errors import Detail, InvalidRequest, foreign

@@ -3,8 +3,9 @@
 import azure.functions as func
 
 from functions.answers import PaginatedManifestList
-from functions.endpoint import Call, Reply, endpoint
+from functions.endpoint import Call, endpoint
 from functions.listing import listed
+from functions.replies import Reply
 from shared.domain.filters import ManifestFilters
 from shared.domain.manifests import Manifest, ManifestRequest
 from shared.identity.roles import Role
@@ -26,13 +27,13 @@ async def list_manifests(call: Call) -> Reply:
     return Reply(200, PaginatedManifestList(value=page.items, next_link=page.next_link))
 
 
-@endpoint(blueprint, "GET", "manifests/{id}", answers={200: Manifest})
+@endpoint(blueprint, "GET", "manifests/{id}", answers={200: Manifest}, conditional=True)
 async def get_manifest(call: Call) -> Reply:
     """One manifest."""
-    return Reply(200, await call.slipway.manifests.get(call.account, call.id))
+    return call.shown(await call.slipway.manifests.get(call.account, call.id))
 
 
-@endpoint(blueprint, "DELETE", "manifests/{id}", role=Role.CONTRIBUTOR, answers={200: None, 204: None})
+@endpoint(blueprint, "DELETE", "manifests/{id}", role=Role.CONTRIBUTOR, answers={200: None, 204: None}, conditional=True)
 async def delete_manifest(call: Call) -> Reply:
     """Delete a manifest that no image was made from."""
     return await call.deleted(call.slipway.manifests.delete)

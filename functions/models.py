@@ -3,8 +3,9 @@
 import azure.functions as func
 
 from functions.answers import PaginatedModelList
-from functions.endpoint import Call, Reply, endpoint
+from functions.endpoint import Call, endpoint
 from functions.listing import listed
+from functions.replies import Reply
 from shared.domain.filters import ModelFilters
 from shared.domain.models import Model, ModelRequest
 from shared.identity.roles import Role
@@ -26,13 +27,13 @@ async def list_models(call: Call) -> Reply:
     return Reply(200, PaginatedModelList(value=page.items, next_link=page.next_link))
 
 
-@endpoint(blueprint, "GET", "models/{id}", answers={200: Model})
+@endpoint(blueprint, "GET", "models/{id}", answers={200: Model}, conditional=True)
 async def get_model(call: Call) -> Reply:
     """One model."""
-    return Reply(200, await call.slipway.models.get(call.account, call.id))
+    return call.shown(await call.slipway.models.get(call.account, call.id))
 
 
-@endpoint(blueprint, "DELETE", "models/{id}", role=Role.CONTRIBUTOR, answers={200: None, 204: None})
+@endpoint(blueprint, "DELETE", "models/{id}", role=Role.CONTRIBUTOR, answers={200: None, 204: None}, conditional=True)
 async def delete_model(call: Call) -> Reply:
     """Delete a model that no manifest uses."""
     return await call.deleted(call.slipway.models.delete)

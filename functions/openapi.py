@@ -7,11 +7,32 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from functions.endpoint import API_VERSIONS, Route
+from functions.endpoint import Route
 from functions.listing import DEFAULT_COUNT, MOST_COUNT
 from functions.repeating import FIRST_SENT, METHODS, REQUEST_ID
+from functions.replies import API_VERSIONS
 from shared.domain.operations import ErrorResponse
+from shared.resources.tags import IF_MATCH, IF_NONE_MATCH
 
+_TAGS = {
+    "models": "Registered models, by name and version.",
+    "manifests": "Drivers, the models they use and their dependencies.",
+    "images": "Container images built from manifests.",
+    "services": "Web services that run images: settings, keys, logs.",
+    "deployments": "What ran behind each service, and when.",
+    "operations": "Accepted requests that are worked on after their answer.",
+    "computeResources": "Where services can run.",
+    "about": "The app itself.",
+}
+_REFUSALS = {
+    400: "The request is at fault; the message names the field, what it got and what it accepts",
+    401: "There is no token, or none that is taken",
+    403: "The caller's role does not allow this",
+    404: "There is no such account, or nothing under that id or name",
+    409: "It does not go with what is there now",
+    412: "A precondition is not met, or a repeatable request is too old",
+    413: "The request is larger than Slipway takes or stores in one piece",
+}
 _FORMATS = {"id": {"format": "uuid"}}
 _REF = "#/components/schemas/{model}"
 
@@ -22,11 +43,19 @@ def described(routes: Sequence[Route], account_url: str) -> dict[str, Any]:
     _, definitions = models_json_schema([(kind, "validation") for kind in kinds], ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
     for route in sorted(routes, key=lambda route: (route.path, route.method)):
-        paths.setdefault(f"/{route.path}", {})[route.method.lower()] = _operation(route)
+        path = paths.setdefault(f"/{route.path}", {})
+        path[route.method.lower()] = _operation(route)
+        if not route.in_account:
+            path["servers"] = [{"url": _app_url(account_url)}]
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Slipway: model management account API", "version": API_VERSIONS[-1]},
+        "info": {
+            "title": "Slipway: model management account API",
+            "version": API_VERSIONS[-1],
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
         "servers": [{"url": account_url}],
+        "tags": [{"name": name, "description": does} for name, does in _TAGS.items()],
         "security": [{"bearer": []}],
         "paths": paths,
         "components": {
@@ -38,16 +67,21 @@ def described(routes: Sequence[Route], account_url: str) -> dict[str, Any]:
 
 def _kinds(route: Route) -> set[type[BaseModel]]:
     named = [route.takes, *route.answers.values()]
-    return {ErrorResponse, *(kind for kind in named if kind is not None)}
+    return {ErrorResponse, *(kind for kind in named if kind is not None and issubclass(kind, BaseModel))}
 
 
 def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.name,
+        "tags": [_tag(route)],
         "summary": route.does.splitlines()[0],
         "parameters": _parameters(route),
         "responses": {str(status): _response(status, answer) for status, answer in route.answers.items()},
     }
+    if route.method == "GET" and route.conditional:
+        operation["responses"]["304"] = {"description": "The caller has what it would be answered"}
+        operation["responses"]["200"]["headers"] = {"ETag": {"schema": {"type": "string"}}}
+    operation["responses"] |= {str(status): _refusal(status) for status in _refusals(route)}
     operation["responses"]["default"] = _response(None, ErrorResponse)
     if route.role is None:
         operation["security"] = []
@@ -56,12 +90,39 @@ def _operation(route: Route) -> dict[str, Any]:
     return operation
 
 
+def _tag(route: Route) -> str:
+    resource = route.path.split("/")[0]
+    return resource if resource in _TAGS else "about"
+
+
+def _app_url(account_url: str) -> str:
+    """What is not under an account is beside all accounts."""
+    return re.split(r"(?i)/subscriptions/", account_url, maxsplit=1)[0]
+
+
+def _refusals(route: Route) -> Iterator[int]:
+    """What a caller must reckon with there, besides success."""
+    if not route.in_account:
+        return
+    yield 404
+    if route.role is not None:
+        yield from (400, 401, 403, 412)
+    if route.method != "GET":
+        yield 409
+    if route.takes is not None:
+        yield 413
+
+
+def _refusal(status: int) -> dict[str, Any]:
+    return {"description": _REFUSALS[status], "content": _json(ErrorResponse)}
+
+
 def _parameters(route: Route) -> list[dict[str, Any]]:
     parameters = [
         _parameter(name, "path", {"type": "string"} | _FORMATS.get(name, {}), required=True) for name in _in_path(route.path)
     ]
     if route.role is not None:
-        version = {"type": "string", "enum": list(API_VERSIONS)}
+        version = {"type": "string", "enum": list(API_VERSIONS), "default": API_VERSIONS[-1]}
         parameters.append(_parameter("api-version", "query", version, required=not route.version_optional))
     if route.filters is not None:
         names = (field.alias or name for name, field in route.filters.model_fields.items())
@@ -77,7 +138,7 @@ def _headers(route: Route) -> Iterator[str]:
     if route.method in METHODS:
         yield from (REQUEST_ID, FIRST_SENT)
     if route.conditional:
-        yield "If-Match"
+        yield from (IF_MATCH, IF_NONE_MATCH)
 
 
 def _in_path(path: str) -> list[str]:
@@ -88,17 +149,25 @@ def _parameter(name: str, where: str, schema: Mapping[str, Any], *, required: bo
     return {"name": name, "in": where, "required": required, "schema": dict(schema)}
 
 
-def _response(status: int | None, answer: type[BaseModel] | None) -> dict[str, Any]:
-    response: dict[str, Any] = {"description": "Failure" if status is None else _DESCRIPTIONS[status]}
+def _response(status: int | None, answer: type[BaseModel] | type[str] | None) -> dict[str, Any]:
+    response: dict[str, Any] = {"description": "Any other failure" if status is None else _DESCRIPTIONS[status]}
     if status == 202:
-        response["headers"] = {"Operation-Location": {"schema": {"type": "string", "format": "uri"}}}
-    if answer is not None:
+        location = {"schema": {"type": "string", "format": "uri"}}
+        response["headers"] = {"Operation-Location": location, "Retry-After": {"schema": {"type": "integer"}}}
+    if answer is str:
+        response["content"] = {"text/plain": {"schema": {"type": "string"}}}
+    elif answer is not None:
         response["content"] = _json(answer)
     return response
 
 
-_DESCRIPTIONS = {200: "Success", 202: "Accepted; the operation is at Operation-Location", 204: "There was nothing to delete"}
+_DESCRIPTIONS = {
+    200: "Success",
+    202: "Accepted; the operation is at Operation-Location",
+    204: "There was nothing to delete",
+    503: "Not ready",
+}
 
 
-def _json(kind: type[BaseModel]) -> dict[str, Any]:
+def _json(kind: type) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": _REF.format(model=kind.__name__)}}}

@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 import azure.functions as func
 from pydantic import AfterValidator
 
-from functions.endpoint import Call, Reply, endpoint
+from functions.endpoint import Call, endpoint
 from functions.listing import filters_of
+from functions.replies import Reply
+from functions.since import Since, moment_of
 from shared.domain.computing import LogQuery, ReplicaLog
 from shared.domain.filters import Filters
 from shared.domain.log_lines import readable
@@ -26,37 +28,19 @@ def _tail(text: str) -> str:
     return text
 
 
-def _since(text: str) -> str:
-    try:
-        _moment(text, datetime.now(UTC))
-    except (ValueError, OverflowError):
-        raise ValueError("accepts a number of seconds, or a time with its zone such as 2026-01-31T12:00:00Z") from None
-    return text
-
-
-def _moment(since: str, now: datetime) -> datetime:
-    """Raises ValueError for what is neither, and OverflowError for a time that UTC has no date for."""
-    if re.fullmatch("[0-9]{1,9}", since):
-        return now - timedelta(seconds=int(since))
-    moment = datetime.fromisoformat(since)
-    if moment.tzinfo is None:
-        raise ValueError("no zone")
-    return moment.astimezone(UTC)
-
-
 class LogParameters(Filters):
     """Of GET /services/{id}/logs."""
 
     tail: Annotated[str, AfterValidator(_tail)] | None = None
-    since: Annotated[str, AfterValidator(_since)] | None = None
+    since: Since | None = None
     replica: str | None = None
 
     def query(self, now: datetime) -> LogQuery:
         """What is asked for."""
-        return LogQuery(int(self.tail or DEFAULT_TAIL), _moment(self.since, now) if self.since else None, self.replica)
+        return LogQuery(int(self.tail or DEFAULT_TAIL), moment_of(self.since, now) if self.since else None, self.replica)
 
 
-@endpoint(blueprint, "GET", "services/{id}/logs", filters=LogParameters, answers={200: None})
+@endpoint(blueprint, "GET", "services/{id}/logs", filters=LogParameters, answers={200: str})
 async def get_service_logs(call: Call) -> Reply:
     """What the service's replicas have printed, those that have crashed or failed included, as plain text."""
     query = filters_of(call, LogParameters).query(call.slipway.now())

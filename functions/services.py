@@ -3,8 +3,9 @@
 import azure.functions as func
 
 from functions.answers import PaginatedServiceList
-from functions.endpoint import Call, Reply, endpoint
+from functions.endpoint import Call, endpoint
 from functions.listing import listed
+from functions.replies import Reply
 from shared.domain.filters import ServiceFilters
 from shared.domain.operations import Operation
 from shared.domain.services import (
@@ -35,11 +36,11 @@ async def list_services(call: Call) -> Reply:
     return Reply(200, PaginatedServiceList(value=shown, next_link=page.next_link))
 
 
-@endpoint(blueprint, "GET", "services/{id}", answers={200: ServiceResponse})
+@endpoint(blueprint, "GET", "services/{id}", answers={200: ServiceResponse}, conditional=True)
 async def get_service(call: Call) -> Reply:
     """One service; its ETag tells whether what is shown has changed."""
     service = await call.slipway.services.get(call.account, call.id)
-    return Reply(200, service.shown(), {"ETag": service.tag})
+    return call.shown(service, service.shown())
 
 
 @endpoint(
@@ -53,24 +54,24 @@ async def get_service(call: Call) -> Reply:
 )
 async def update_service(call: Call) -> Reply:
     """Update a service; what is absent in the body stays as it is, and calls are answered all the while."""
-    identifier, request, expected = call.id, call.body(ServiceUpdateRequest), call.expected
-    services = call.slipway.services
-    return call.accepted(
-        await call.once(Operation, lambda once: services.update(call.account, identifier, request, once, expected=expected))
+    identifier, request, update = call.id, call.body(ServiceUpdateRequest), call.slipway.services.update
+    operation = await call.once(
+        Operation, lambda once: update(call.account, identifier, request, once, preconditions=call.preconditions)
     )
+    return call.accepted(operation)
 
 
 @endpoint(blueprint, "DELETE", "services/{id}", role=Role.CONTRIBUTOR, answers={200: None, 204: None}, conditional=True)
 async def delete_service(call: Call) -> Reply:
     """Delete a service; it takes no calls from the moment this answers."""
-    expected = call.expected
-    return await call.deleted(lambda account, identifier: call.slipway.services.delete(account, identifier, expected))
+    return await call.deleted(call.slipway.services.delete)
 
 
-@endpoint(blueprint, "GET", "services/{id}/keys", role=Role.CONTRIBUTOR, answers={200: AuthKeys})
+@endpoint(blueprint, "GET", "services/{id}/keys", role=Role.CONTRIBUTOR, answers={200: AuthKeys}, conditional=True)
 async def get_service_keys(call: Call) -> Reply:
     """The keys callers score with; either one is good."""
-    return Reply(200, await call.slipway.services.keys(call.account, call.id))
+    generations = await call.slipway.services.key_generations(call.account, call.id)
+    return call.shown(generations, call.slipway.services.keys_of(call.account, generations))
 
 
 @endpoint(
@@ -80,12 +81,16 @@ async def get_service_keys(call: Call) -> Reply:
     role=Role.CONTRIBUTOR,
     takes=ServiceRegenerateKeyRequest,
     answers={200: AuthKeys},
+    conditional=True,
 )
 async def regenerate_service_key(call: Call) -> Reply:
     """Make one key anew and return both; the old one is refused from then on."""
     identifier, request, services = call.id, call.body(ServiceRegenerateKeyRequest), call.slipway.services
     generations = await call.once(
-        KeyGenerations, lambda once: services.regenerate_key(call.account, identifier, request.key_type, once)
+        KeyGenerations,
+        lambda once: services.regenerate_key(
+            call.account, identifier, request.key_type, once, preconditions=call.preconditions
+        ),
     )
     await services.enforce_keys(call.account, identifier)
     return Reply(200, services.keys_of(call.account, generations))

@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.proxies import past_proxies
+
 _logger = logging.getLogger("local")
 
 _FIRST_PAUSE = 0.5
@@ -27,7 +29,7 @@ class Program:
 
 
 class Child:
-    """A program that is kept running until it is stopped. It holds a pipe from us, and so learns when we are gone."""
+    """A program that runs until it is stopped. It holds a pipe from us, and so learns when we are gone."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -35,9 +37,17 @@ class Child:
         self._keeping: asyncio.Task[None] | None = None
         self._stopping = False
 
+    @property
+    def code(self) -> int | None:
+        """The exit code of a program that has ended, and was not started again."""
+        return self._process.returncode if self._process is not None else None
+
     async def start(self) -> None:
-        """Start it, and keep it running."""
+        """Start it."""
         await self._spawn()
+
+    def keep(self) -> None:
+        """Keep it running from now on: started again when it ends."""
         self._keeping = asyncio.create_task(self._keep())
 
     async def stop(self, seconds: float) -> None:
@@ -101,6 +111,6 @@ def descendants(pid: int) -> set[int]:
 
 
 def inherited(**settings: str) -> dict[str, str]:
-    """This process's environment with those settings, and without any other of the app's."""
+    """This process's environment with those settings, and without any other of the app's; loopback is called directly."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("SLIPWAY_", "AzureWebJobs"))}
-    return {**ours, **settings}
+    return {**ours, **past_proxies(ours), **settings}

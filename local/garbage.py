@@ -3,11 +3,11 @@
 import argparse
 import asyncio
 import json
-import os
 import sys
-from pathlib import Path
 
+from local.errors import StackError
 from local.home import Home
+from local.proxies import call_loopback_directly
 from shared.bootstrap import Slipway
 from shared.settings import read_settings
 
@@ -28,12 +28,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local.garbage", description="The garbage of the stack of `make up`.")
     parser.add_argument("--remove", action="store_true", help="remove it; without, it is only listed")
     given = parser.parse_args()
-    home = Home(Path(os.environ.get("SLIPWAY_HOME") or Path(__file__).parent.parent / ".slipway"))
-    if not home.description.exists():
-        print("nothing is running here: `make up` first", file=sys.stderr)
+    call_loopback_directly()
+    home = Home.chosen()
+    try:
+        home.running()
+        settings = read_settings(json.loads(home.settings.read_text()))
+        asyncio.run(collect(Slipway(settings), remove=given.remove))
+    except StackError as error:
+        print(error, file=sys.stderr)
         return 1
-    settings = read_settings(json.loads(home.settings.read_text()))
-    asyncio.run(collect(Slipway(settings), remove=given.remove))
     return 0
 
 

@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import override
 
@@ -36,6 +37,17 @@ def configure() -> None:
     for name in ("azure", "uvicorn"):
         logging.getLogger(name).setLevel(logging.WARNING)
     sys.excepthook = _log_what_broke
+
+
+def last_words(file: Path) -> str:
+    """What a program said last, in whatever form it logs."""
+    with file.open("rb") as log:
+        log.seek(max(0, file.stat().st_size - _LONGEST * 2))
+        *_, line = log.read().decode(errors="replace").strip().splitlines() or ("nothing was said",)
+    try:
+        return str(json.loads(line)["message"])
+    except (ValueError, KeyError, TypeError):
+        return line
 
 
 def _log_what_broke(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -7,17 +7,18 @@ import argparse
 import asyncio
 import base64
 import json
-import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from azure.storage.queue.aio import QueueClient
+from azure.core.exceptions import AzureError
+from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
+from local.errors import StackError, told
 from local.home import Home
+from local.proxies import call_loopback_directly
 from shared.storage.queues import COMMANDS
 
 
@@ -47,27 +48,39 @@ async def receive(described: Mapping[str, str], name: str) -> None:
 
 @asynccontextmanager
 async def _queue(described: Mapping[str, str], name: str) -> AsyncIterator[QueueClient]:
-    async with QueueClient.from_connection_string(described["blobConnectionString"], name) as queue:
-        yield queue
+    """That queue; raises StackError, which names those that are there, when it is not."""
+    async with QueueServiceClient.from_connection_string(described["blobConnectionString"]) as service:
+        names = [str(queue.name) async for queue in service.list_queues()]
+        if name not in names:
+            raise StackError(f"there is no queue '{name}'; there are: {', '.join(names)}")
+        async with service.get_queue_client(name) as queue:
+            yield queue
+
+
+async def _act(given: argparse.Namespace) -> None:
+    described = Home.chosen().running()
+    if given.act == "receive":
+        await receive(described, given.queue)
+        return
+    try:
+        data = json.load(sys.stdin)
+    except (ValueError, RecursionError) as error:
+        raise StackError(f"the data is no JSON: {error}") from None
+    await send(described, given.type, data)
 
 
 def main() -> int:
-    """0 when it was done, 1 when no stack is running or the data is no JSON."""
+    """0 when it was done, 1 when no stack is running, there is no such queue, or the data is no JSON."""
     parser = argparse.ArgumentParser(prog="python -m local.queues", description="The queues of the stack of `make up`.")
     acts = parser.add_subparsers(dest="act", required=True)
     acts.add_parser("send", help="send a command").add_argument("type", help="such as slipway.model.register")
     acts.add_parser("receive", help="take messages").add_argument("queue", help="such as events, or commands-poison")
     given = parser.parse_args()
-    home = Home(Path(os.environ.get("SLIPWAY_HOME") or Path(__file__).parent.parent / ".slipway"))
+    call_loopback_directly()
     try:
-        described = json.loads(home.description.read_text())
-        act = send(described, given.type, json.load(sys.stdin)) if given.act == "send" else receive(described, given.queue)
-        asyncio.run(act)
-    except FileNotFoundError:
-        print("nothing is running here: `make up` first", file=sys.stderr)
-        return 1
-    except json.JSONDecodeError as error:
-        print(f"the data is no JSON: {error}", file=sys.stderr)
+        asyncio.run(_act(given))
+    except (StackError, AzureError) as error:
+        print(told(error), file=sys.stderr)
         return 1
     return 0
 

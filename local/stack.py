@@ -9,46 +9,32 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import CalledProcessError
 
 import httpx
 from azure.core.exceptions import ResourceExistsError
 from azure.storage.queue.aio import QueueClient
 
+from local.app_settings import SUBSCRIPTION, app_settings, chosen_settings
 from local.azurite.install import ensure_installed
 from local.azurite.server import AzuriteAddress
 from local.children import Child, Program, inherited
 from local.compute.limits import Limits
-from local.home import Home, Ports, StackError, refuse_taken
-from local.issuer import AUDIENCE, Issuer, write_private
-from local.machine import this_platform
-from local.upload import CONTAINER as UPLOADS
+from local.errors import StackError
+from local.home import Home, ensure_writable
+from local.issuer import Issuer, write_private
+from local.logs import last_words
+from local.ports import Ports, refuse_taken
+from local.progress import SILENT, Progress
+from local.proxies import call_loopback_directly
 from shared.identity.roles import Role
 from shared.storage.queues import COMMANDS, EVENTS, POISON
 
 REPOSITORY = Path(__file__).parent.parent
-SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 _ACCOUNT_PATH = f"/api/subscriptions/{SUBSCRIPTION}/resourceGroups/local/accounts/local"
 _COMPUTE_ID = (
     f"/subscriptions/{SUBSCRIPTION}/resourcegroups/local/providers/Microsoft.MachineLearningCompute"
     "/operationalizationClusters/local"
-)
-_CHOSEN = (
-    "SLIPWAY_DEADLINE_",
-    "SLIPWAY_ATTEMPTS_",
-    "SLIPWAY_OPERATION_RETENTION_DAYS",
-    "SLIPWAY_LAYER_",
-    "SLIPWAY_BUILD_LOG_RETENTION_DAYS",
-    "SLIPWAY_GARBAGE",
-    "SLIPWAY_EVENTS_",
-    "SLIPWAY_PACKAGE_INDEXES",
-    "SLIPWAY_SOURCE_PACKAGES",
-    "SLIPWAY_CONDA_CHANNELS",
-    "SLIPWAY_REGISTRY",
-    "SLIPWAY_BASE_IMAGE_",
-    "SLIPWAY_TARGET_",
-    "SLIPWAY_KUBECONFIG_",
-    "SLIPWAY_COLLECTION_",
-    "SLIPWAY_APP_INSIGHTS",
 )
 _TARGETS = ("SLIPWAY_COLLECTION_", "SLIPWAY_APP_INSIGHTS")
 _TOKEN_SECONDS = 30 * 24 * 3600
@@ -85,17 +71,21 @@ class Running:
 
 
 @asynccontextmanager
-async def running_stack(home: Home, port: int, cache: Path) -> AsyncIterator[Running]:
+async def running_stack(home: Home, port: int, cache: Path, progress: Progress = SILENT) -> AsyncIterator[Running]:
     """The stack, ready to be called, until the context ends. Raises StackError."""
-    await asyncio.to_thread(ensure_installed)
+    os.umask(0o077)  # what a stack keeps is for nobody else on this machine, and its children are as careful
+    chosen = chosen_settings(os.environ)
+    call_loopback_directly()
+    await asyncio.to_thread(_ensure_azurite)
     with home.locked():
-        refuse_taken(port, "which PORT names for the API")
+        ensure_writable(cache, "SLIPWAY_SCRATCH")
+        refuse_taken(port, "which PORT names for the API", "Set PORT to another.")
         ports = home.ports(but=port)
-        azurite = AzuriteAddress(ports.blob, ports.queue, ports.table)
-        issuer = Issuer(home.folder / "secrets" / "issuer.pem", ports.issuer)
+        azurite = AzuriteAddress(ports.blob, ports.queue, ports.table, home.secret("azurite-key"))
+        issuer = _issuer(home, ports)
         issuer.start()
         storage = Child(_storage(home, azurite))
-        settings = {**_settings(home, ports, azurite, issuer), "SLIPWAY_SCRATCH": str(cache)}
+        settings = {**app_settings(chosen, home, ports, azurite, issuer), "SLIPWAY_SCRATCH": str(cache)}
         write_private(home.settings, json.dumps(settings).encode())
         workers = [Child(_compute(home, ports, settings)), Child(_host(home, port, settings))]
         running = Running(
@@ -107,15 +97,18 @@ async def running_stack(home: Home, port: int, cache: Path) -> AsyncIterator[Run
         )
         try:
             await storage.start()
-            await _until(lambda: asyncio.to_thread(azurite.answers), storage)
+            await _until(lambda: asyncio.to_thread(azurite.answers), storage, progress)
             await _provide_queues(azurite)
             for worker in workers:
                 await worker.start()
-            await _until(lambda: _answers(f"http://127.0.0.1:{ports.control}/", {}), workers[0])
-            await _until(lambda: _answers(*_models_call(running)), workers[1])
+            await _until(lambda: _answers(f"http://127.0.0.1:{ports.control}/", {}), workers[0], progress)
+            await _until(lambda: _answers(*_models_call(running)), workers[1], progress)
+            for child in (storage, *workers):
+                child.keep()
             write_private(home.description, running.description().encode())
             yield running
         finally:
+            progress.begin("stopping everything")
             home.description.unlink(missing_ok=True)
             granted = (COMPUTE_STOP_SECONDS, _HOST_STOP_SECONDS)
             await asyncio.gather(*(worker.stop(seconds) for worker, seconds in zip(workers, granted, strict=True)))
@@ -123,10 +116,25 @@ async def running_stack(home: Home, port: int, cache: Path) -> AsyncIterator[Run
             await asyncio.to_thread(issuer.stop)
 
 
+def _ensure_azurite() -> None:
+    try:
+        ensure_installed()
+    except CalledProcessError as error:
+        raise StackError(f"Azurite is not installed, and npm could not install it ({error}).") from None
+
+
+def _issuer(home: Home, ports: Ports) -> Issuer:
+    key = home.folder / "secrets" / "issuer.pem"
+    try:
+        return Issuer(key, ports.issuer)
+    except ValueError:
+        raise StackError(f"{key} is damaged: put it back; or delete it, and tokens that were handed out end.") from None
+
+
 def _storage(home: Home, azurite: AzuriteAddress) -> Program:
     data = home.folder / "azurite"
     command = [sys.executable, "-m", "local.tether", *azurite.command(data)]
-    return Program("Azurite", command, _environment(), home.folder / "logs" / "azurite.log")
+    return Program("Azurite", command, _environment(**azurite.environment), home.folder / "logs" / "azurite.log")
 
 
 async def _provide_queues(azurite: AzuriteAddress) -> None:
@@ -152,37 +160,6 @@ def _host(home: Home, port: int, settings: dict[str, str]) -> Program:
     return Program("the Functions host", command, _environment(**settings), home.folder / "logs" / "host.log")
 
 
-def _settings(home: Home, ports: Ports, azurite: AzuriteAddress, issuer: Issuer) -> dict[str, str]:
-    """The app settings of the function app: README, Settings."""
-    chosen = _chosen()
-    # Images go to the registry that was chosen, if one was, where clusters can pull them.
-    images = {} if "SLIPWAY_REGISTRY" in chosen else {"SLIPWAY_IMAGES": str(home.folder / "images")}
-    return {
-        "SLIPWAY_COLLECTION_STORAGE": azurite.connection_string,
-        **chosen,
-        **images,
-        # Replicas are processes of this machine, whatever others are.
-        "SLIPWAY_TARGET_PLATFORM": chosen.get("SLIPWAY_TARGET_PLATFORM") or this_platform(),
-        "AzureWebJobsStorage": azurite.connection_string,
-        "SLIPWAY_ACCOUNTS": f"{SUBSCRIPTION}/local/local",
-        "SLIPWAY_SECRET": home.secret("secret"),
-        "SLIPWAY_COMMAND_ACCOUNTS": f"{SUBSCRIPTION}/local/local",
-        "SLIPWAY_TOKEN_ISSUERS": issuer.signer.url,
-        "SLIPWAY_TOKEN_AUDIENCES": AUDIENCE,
-        "SLIPWAY_TOKEN_JWKS_URL": issuer.keys_url,
-        "SLIPWAY_FETCH_ALLOW": f"127.0.0.1:{azurite.blob}",
-        "SLIPWAY_FETCH_CONTAINERS": UPLOADS,
-        "SLIPWAY_LOCAL_COMPUTE_URL": f"http://127.0.0.1:{ports.control}",
-        "SLIPWAY_LOCAL_COMPUTE_TOKEN": home.secret("compute-token"),
-        "SLIPWAY_LOCAL_FRONT_END": f"http://127.0.0.1:{ports.front_end}",
-    }
-
-
-def _chosen() -> dict[str, str]:
-    """The settings that who starts the stack may choose."""
-    return {name: value for name, value in os.environ.items() if name.startswith(_CHOSEN)}
-
-
 def _environment(**settings: str) -> dict[str, str]:
     return inherited(PYTHONPATH=str(REPOSITORY), PYTHONUNBUFFERED="1", **settings)
 
@@ -194,15 +171,19 @@ def _models_call(running: Running) -> tuple[str, dict[str, str]]:
 
 async def _answers(url: str, headers: dict[str, str]) -> bool:
     try:
-        async with httpx.AsyncClient(timeout=10) as client:
+        async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
             return (await client.get(url, headers=headers)).status_code == 200
     except httpx.HTTPError:
         return False
 
 
-async def _until(ready: Callable[[], Awaitable[bool]], child: Child) -> None:
+async def _until(ready: Callable[[], Awaitable[bool]], child: Child, progress: Progress) -> None:
+    progress.begin(f"starting {child.program.name}")
     deadline = time.monotonic() + _READY_SECONDS
     while not await ready():
+        if child.code is not None:
+            said, log = last_words(child.program.log), child.program.log
+            raise StackError(f"{child.program.name} cannot start: {said}\nIts log is {log}.")
         if time.monotonic() > deadline:
             raise StackError(f"{child.program.name} did not get ready; its log is {child.program.log}.")
         await asyncio.sleep(0.05)

@@ -1,18 +1,20 @@
 """`python -m local.upload FILE…`: put files into the storage of a running stack, and print a signed URL of each."""
 
+import argparse
 import asyncio
-import json
-import os
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
+from azure.core.exceptions import AzureError
 from azure.storage.blob import BlobSasPermissions, generate_blob_sas
 from azure.storage.blob.aio import BlobServiceClient
 
-from local.azurite.server import ACCOUNT, KEY
+from local.azurite.server import ACCOUNT
+from local.errors import StackError, told
 from local.home import Home
+from local.proxies import call_loopback_directly
 
 CONTAINER = "uploads"
 _GOOD_FOR = timedelta(days=30)
@@ -33,11 +35,12 @@ class Uploads:
             if not await container.exists():
                 await container.create_container()
             await container.upload_blob(path, content)
+            key = str(service.credential.account_key)
         signature = generate_blob_sas(
             ACCOUNT,
             CONTAINER,
             path,
-            account_key=KEY,
+            account_key=key,
             permission=BlobSasPermissions(read=True),
             expiry=datetime.now(UTC) + _GOOD_FOR,
         )
@@ -51,14 +54,19 @@ async def _upload(files: list[Path], described: dict[str, str]) -> None:
 
 
 def main() -> int:
-    """0 when all were uploaded, 1 when no stack is running or a file is not there."""
-    home = Home(Path(os.environ.get("SLIPWAY_HOME") or Path(__file__).parent.parent / ".slipway"))
-    files = [Path(name) for name in sys.argv[1:]]
-    missing = [str(file) for file in files if not file.is_file()]
-    if missing or not files or not home.description.exists():
-        print(f"not a file: {', '.join(missing)}" if missing else "name files, with `make up` running", file=sys.stderr)
+    """0 when all were uploaded, 1 when no stack is running or a file cannot be read."""
+    parser = argparse.ArgumentParser(prog="python -m local.upload", description="Put files into the storage of `make up`.")
+    parser.add_argument("file", nargs="+", type=Path, help="what to upload; a signed URL of each is printed")
+    given = parser.parse_args()
+    call_loopback_directly()
+    missing = [str(file) for file in given.file if not file.is_file()]
+    try:
+        if missing:
+            raise StackError(f"not a file: {', '.join(missing)}")
+        asyncio.run(_upload(given.file, Home.chosen().running()))
+    except (StackError, OSError, AzureError) as error:
+        print(told(error), file=sys.stderr)
         return 1
-    asyncio.run(_upload(files, json.loads(home.description.read_text())))
     return 0
 
 

@@ -12,14 +12,13 @@ from shared.compute.kinds import Clusters, KindsOfCompute
 from shared.compute.local_process import LocalProcessCompute
 from shared.domain.accounts import Account
 from shared.domain.building import ImageBuilder
-from shared.domain.errors import NotFound
+from shared.domain.errors import NotFound, foreign
 from shared.domain.events import Event, WebhookEvent
 from shared.domain.plans import BUILD_IMAGE, DELETE_SERVICE, DEPLOY_SERVICE, RESTORE_SERVICE, RUN_PIPELINE
 from shared.domain.ports import NO_TELEMETRY, EventSink, Store, Telemetry, WakeUps
 from shared.events.failures import CommandFailures
 from shared.events.sinks import EndpointSink, QueueSink
 from shared.identity.tokens import TokenVerifier
-from shared.image_settings import GarbageMode
 from shared.orchestration.build_image import BuildImage
 from shared.orchestration.delete_service import DeleteService
 from shared.orchestration.deploy_service import DeployService
@@ -33,6 +32,7 @@ from shared.resources.commands import Commands
 from shared.resources.compute_resources import ComputeResources
 from shared.resources.deployments import Deployments
 from shared.resources.garbage import Garbage
+from shared.resources.health import Health
 from shared.resources.images import Images
 from shared.resources.keys import KeyRing
 from shared.resources.manifests import Manifests
@@ -46,7 +46,10 @@ from shared.resources.service_logs import PrintedLogs
 from shared.resources.services import Services
 from shared.resources.specs import Specs
 from shared.resources.surveys import Surveys
-from shared.settings import Settings, read_settings
+from shared.settings import Settings
+from shared.settings.environment import SettingError
+from shared.settings.images import GarbageMode
+from shared.startup import settings_at_start
 from shared.storage.blobs import BlobAccount
 from shared.storage.build_logs import BlobBuildLogs
 from shared.storage.collected_data import CollectedData
@@ -74,10 +77,11 @@ class _Closable(Protocol):
 
 
 class Slipway:
-    """The use cases and the engine, over the adapters that the settings choose."""
+    """The use cases and the engine, over the adapters that the settings choose. Raises SettingError."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.telemetry = _telemetry(settings)
         self._clock = SystemClock()
         self._opened = AsyncExitStack()
         self._by_scope = {account.scope: account for account in settings.accounts}
@@ -154,6 +158,11 @@ class Slipway:
         return Operations(self._store, self._clock, self._wake_ups, self._settings.plans, self.telemetry)
 
     @cached_property
+    def health(self) -> Health:
+        """Whether the app can serve."""
+        return Health(self._tables, self._clock, self.accounts[0])
+
+    @cached_property
     def requests(self) -> Requests:
         """Requests that may be sent again."""
         return Requests(self._store, self._clock)
@@ -183,15 +192,6 @@ class Slipway:
         mode = self._settings.images.garbage.mode
         if mode is not GarbageMode.OFF:
             await self.garbage.collect(dry_run=mode is GarbageMode.DRY_RUN)
-
-    @cached_property
-    def telemetry(self) -> Telemetry:
-        """Traces and metrics, where the settings say to send them."""
-        if not self._settings.telemetry:
-            return NO_TELEMETRY
-        from shared.telemetry.otlp import OtlpTelemetry  # noqa: PLC0415  # a quarter of a second of a cold start
-
-        return OtlpTelemetry()
 
     @cached_property
     def pipelines(self) -> Pipelines:
@@ -340,11 +340,24 @@ class Slipway:
     @cached_property
     def _clusters(self) -> Clusters:
         from shared.compute.kubernetes.clusters import KubernetesClusters  # noqa: PLC0415  # a client of clusters is slow
+        from shared.compute.kubernetes.names import app_id  # noqa: PLC0415
 
-        return self._closing(KubernetesClusters(self._settings.compute, self._clock))
+        return self._closing(KubernetesClusters(self._settings.compute, self._clock, app=app_id(self._settings.secret)))
+
+
+def _telemetry(settings: Settings) -> Telemetry:
+    """Traces and metrics, where the settings say to send them. OpenTelemetry refuses some of its variables when imported."""
+    if not settings.telemetry:
+        return NO_TELEMETRY
+    try:
+        from shared.telemetry.otlp import OtlpTelemetry  # noqa: PLC0415  # a quarter of a second of a cold start
+
+        return OtlpTelemetry()
+    except ValueError as error:
+        raise SettingError([f"A variable of OpenTelemetry's (OTEL_…) is wrong: {foreign(error)}."]) from error
 
 
 @cache
 def slipway() -> Slipway:
     """This process's Slipway, by the environment; raises SettingError."""
-    return Slipway(read_settings(os.environ))
+    return Slipway(settings_at_start(os.environ))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from shared.domain.building import ImageBuilder
 from shared.domain.ports import Clock, Collector
-from shared.image_settings import ImageSettings, SourcePackages
 from shared.images.builder import BuilderSettings, LayeringImageBuilder
 from shared.images.content.fetch import Fetcher
 from shared.images.content.guard import Limits
@@ -19,7 +18,9 @@ from shared.images.packages.dependencies import Dependencies, DependencySettings
 from shared.images.packing.cache import LayerCache
 from shared.images.packing.compression import Compression
 from shared.registries.authority import Identity
+from shared.registries.platforms import Platform
 from shared.registries.registries import Registries
+from shared.settings.images import ImageSettings, SourcePackages
 from shared.storage.blobs import BlobAccount
 from shared.storage.keep import BlobKeep
 from shared.storage.log_collector import LogCollector
@@ -119,7 +120,7 @@ def _tasks(
 
 def _dependency_settings(settings: ImageSettings) -> DependencySettings:
     return DependencySettings(
-        platform=settings.platform,
+        platform=Platform.parse(settings.platform).plain,
         python=settings.python,
         scratch=settings.scratch,
         runtime=_RUNTIME,

@@ -8,16 +8,22 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 
 from local.azurite.server import Azurite, free_ports
 from local.issuer import Signer
 
 REPOSITORY = Path(__file__).parent.parent
+
+# One example in a bound that a machine with other things to do keeps, too.
+hypothesis.settings.register_profile("slipway", deadline=timedelta(seconds=3))
+hypothesis.settings.load_profile("slipway")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

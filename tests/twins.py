@@ -1,6 +1,7 @@
 """What use cases and the engine are tested on: a clock that tests move, and stand-ins for compute and the builder."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -10,10 +11,12 @@ from typing import Any
 
 from shared.domain.accounts import Account
 from shared.domain.building import (
+    ChosenVersion,
     Content,
     ContentLayers,
     DependencyLayers,
     ImageSource,
+    IsNamed,
     NotYet,
     PublishedImage,
     Resolved,
@@ -149,6 +152,10 @@ class TwinBuilder:
     before_content: Exception | None = None
     published: dict[str, int] = field(default_factory=dict)
     contents: dict[str, str] = field(default_factory=dict)
+    taken: set[int] = field(default_factory=set)
+    """The versions whose tags name other images."""
+    there: set[int] = field(default_factory=set)
+    """The versions whose tags name the image itself before it is published."""
 
     not_yet: list[NotYet] = field(default_factory=list)
     given: list[ImageSource] = field(default_factory=list)
@@ -174,6 +181,11 @@ class TwinBuilder:
             raise BuildFailed("It is not what it was.", code="SourceChanged")
         return ContentLayers((_layer("map"), *(_layer(model.name) for model in source.models)), contents)
 
+    async def choose_version(self, source: ImageSource, layers: Sequence[Layer], latest: int) -> ChosenVersion:
+        free = (one for one in itertools.count(latest + 1) if one not in self.taken)
+        version = next(free) if source.version in self.taken else source.version
+        return ChosenVersion(version, is_free=version not in self.there)
+
     async def publish(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> PublishedImage:
         self._maybe_fail()
         location = self.location.format(name=source.name, version=source.version)
@@ -181,11 +193,15 @@ class TwinBuilder:
             self.published[location] = self.published.get(location, 0) + 1
         return PublishedImage(location, "sha256:" + "0" * 64)
 
-    async def ensure_unpublished(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> None:
+    async def ensure_unpublished(
+        self, source: ImageSource, layers: Sequence[Layer], log: BuildLog, is_named: IsNamed
+    ) -> None:
         self._maybe_fail()
         location = self.location.format(name=source.name, version=source.version)
         async with self.effects.alone(location):
-            self.published.pop(location, None)
+            if layers:
+                await is_named()
+                self.published.pop(location, None)
 
     def _maybe_fail(self) -> None:
         if self.failures:
@@ -220,7 +236,7 @@ class TwinCompute:
     supervises: bool = False
     surveyed: list[tuple[list[str], list[str]]] = field(default_factory=list)
 
-    def scoring_uri(self, service_name: str) -> str:
+    def scoring_uri(self, account: Account, service_name: str) -> str:
         return f"http://front/api/v1/service/{service_name}/score"
 
     def check(self, settings: ServiceSettings) -> None:

@@ -10,7 +10,7 @@ import httpx
 from azure.core.exceptions import ResourceExistsError
 from azure.storage.blob import BlobSasPermissions, BlobServiceClient, generate_blob_sas
 
-from local.azurite.server import ACCOUNT, KEY
+from local.azurite.server import ACCOUNT
 
 ECHO = b"def init(): pass\ndef run(body): return {'echo': body, 'version': 1}\n"
 
@@ -23,11 +23,12 @@ def upload(described: dict[str, Any], name: str, content: bytes) -> str:
         with contextlib.suppress(ResourceExistsError):
             container.create_container()
         container.upload_blob(path, content)
+        key = service.credential.account_key
     signature = generate_blob_sas(
         ACCOUNT,
         "uploads",
         path,
-        account_key=KEY,
+        account_key=key,
         permission=BlobSasPermissions(read=True),
         expiry=datetime.now(UTC) + timedelta(hours=1),
     )

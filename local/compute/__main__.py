@@ -13,7 +13,7 @@ from local import logs
 from local.compute.ending import end_within
 from local.compute.limits import Limits
 from local.compute.serving import Options, StateInUse, serving
-from shared.compute_settings import collection_targets
+from shared.settings.compute import collection_targets
 from shared.storage.connection import StorageSettingError
 
 TOKEN = "SLIPWAY_LOCAL_COMPUTE_TOKEN"  # noqa: S105  the name of the setting

@@ -22,6 +22,8 @@ class End:
     happened: str
     log: str
     timed_out: bool = False
+    out_of_room: bool = False
+    """Whether it ended because the disk is full."""
     healthy_for: float = 0
 
 

@@ -14,7 +14,7 @@ from local.compute.limits import Limits
 from local.compute.pool import Backend
 from local.compute.replica import End, Replica
 from local.compute.state import Deployment
-from shared.domain.errors import DeployFailed, Detail, foreign
+from shared.domain.errors import DeployFailed, Detail, InsufficientStorage, foreign, out_of_room
 from shared.domain.operations import ErrorResponse
 
 _logger = logging.getLogger(__name__)
@@ -119,7 +119,8 @@ class ReplicaSet:
                 return end or await self._serve(replica)
         except Exception as error:
             _logger.exception("service=%s replica=%s-%d broke", self._service_id, self.deployment.id, ordinal)
-            return End(f"A replica could not be started: {type(error).__name__}: {foreign(error)}", "")
+            happened = f"A replica could not be started: {type(error).__name__}: {foreign(error)}"
+            return End(happened, "", out_of_room=out_of_room(error) is not None)
 
     async def _serve(self, replica: Replica) -> End:
         self._backends.append(replica.backend)
@@ -153,4 +154,7 @@ def _error(end: End, times: int) -> ErrorResponse:
     if end.timed_out:
         detail = Detail("StartTimedOut", message)
         return ErrorResponse.of(DeployFailed(message, code="DeploymentTimedOut", status_code=504, details=[detail]))
+    if end.out_of_room:
+        full = InsufficientStorage()
+        return ErrorResponse.of(DeployFailed(message, code=full.code, status_code=full.status_code))
     return ErrorResponse.of(DeployFailed(message, details=[Detail("CrashLoopBackOff", message)]))

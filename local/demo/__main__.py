@@ -1,4 +1,4 @@
-"""`make demo`: two models go from file to a scored service, step by step. Each step is one function."""
+"""`make demo`: the main job on a stack of its own, told step by step, until it is done or asked to stop."""
 
 import asyncio
 import logging
@@ -6,179 +6,83 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from importlib.metadata import version
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import httpx
 
 from local.azurite.server import free_ports
-from local.demo.client import Client, DemoFailed, check
-from local.demo.training import DRIVER, Trained, accuracy, train
-from local.home import Home, StackError
-from local.stack import REPOSITORY, Running, running_stack
-from local.upload import Uploads
+from local.errors import DemoFailed, StackError
+from local.home import Home
+from local.ports import port_of
+from local.progress import Progress
+from local.signals import cancel_once_on_signal
+
+_DEFAULT_CACHE = Path(__file__).parents[2] / ".slipway" / "cache"
+_STOPPED = 130  # what a shell says of a program that Ctrl-C ended
+_NEXT = """
+Next: `make up` keeps such a stack running on http://127.0.0.1:7071, and the README's tutorial deploys a model of yours."""
 
 
 class Narrator:
-    """Prints each step with its time, as it happens."""
+    """Prints what it is told, with the time since the beginning."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
-        self._step = self._began
 
-    def tell(self, text: str) -> None:
-        """Print a step, how long it took, and the time since the beginning."""
-        now = time.monotonic()
-        print(f"{now - self._began:7.2f} s  (+{now - self._step:5.2f} s)  {text}", flush=True)
-        self._step = now
+    def __call__(self, text: str) -> None:
+        """Print it now."""
+        print(f"{time.monotonic() - self._began:7.2f} s  {text}", flush=True)
 
 
-async def build(client: Client, uploads: Uploads, trained: Trained, narrator: Narrator) -> str:
-    """Register the model, a manifest of it, and build an image; the image's id."""
-    url = await uploads.put("digits.pkl", trained.content)
-    model_body = {"name": "digits", "url": url, "mimeType": "application/json", "tags": ["demo"]}
-    model = (await client.call("POST", "models", model_body, status=200)).json()
-    narrator.tell(f"registered model digits, version {model['version']}, {len(trained.content)} bytes")
-    driver = await uploads.put("driver.py", DRIVER.encode())
-    requirements = f"scikit-learn=={version('scikit-learn')}\n".encode()
-    manifest_body: dict[str, Any] = {
-        "name": "digits",
-        "driverProgram": "driver",
-        "assets": [{"id": "driver", "mimeType": "application/x-python", "url": driver}],
-        "modelIds": [model["id"]],
-        "targetRuntime": {
-            "runtimeType": "Python",
-            "properties": {"pipRequirements": await uploads.put("requirements.txt", requirements)},
-        },
-    }
-    manifest = (await client.call("POST", "manifests", manifest_body, status=200)).json()
-    narrator.tell(f"registered manifest digits, version {manifest['version']}")
-    compute_id = client.running.compute_resource_id
-    body = {"name": "digits", "manifestId": manifest["id"], "imageType": "Docker", "computeResourceId": compute_id}
-    image = await client.get(f"images/{await client.finished(await client.call('POST', 'images', body, status=202))}")
-    narrator.tell(f"built image digits, version {image['version']}: {image['imageDigest'][:19]}…")
-    log = await client.http.get(image["imageBuildLogUri"])
-    print("".join(f"{'':27}| {line}\n" for line in log.text.splitlines()), end="")
-    return str(image["id"])
-
-
-async def create(client: Client, image_id: str) -> Any:
-    """Run a service from that image, on two replicas."""
-    resource = {"id": client.running.compute_resource_id, "type": "Cluster"}
-    body = {"name": "digits", "imageId": image_id, "computeResource": resource, "numReplicas": 2}
-    return await client.get(f"services/{await client.finished(await client.call('POST', 'services', body, status=202))}")
-
-
-@asynccontextmanager
-async def scorer(client: Client, uri: str, key: str, rows: list[list[float]]) -> AsyncIterator[list[httpx.Response]]:
-    """Four callers that score without a pause, until the context ends; all their answers."""
-    answers: list[httpx.Response] = []
-
-    async def ask() -> None:
-        while True:
-            answers.append(await client.score(uri, key, rows))
-
-    callers = [asyncio.create_task(ask()) for _ in range(4)]
-    try:
-        yield answers
-    finally:
-        for caller in callers:
-            caller.cancel()
-        ended = await asyncio.gather(*callers, return_exceptions=True)
-        broken = [error for error in ended if not isinstance(error, asyncio.CancelledError)]
-        check(not broken, f"a scoring call broke: {broken}")
-
-
-async def update_under_load(client: Client, service: Any, key: str, image_id: str, change: tuple[Trained, Trained]) -> str:
-    """PUT the new image while a scorer calls all the time; in words, how many calls met which model."""
-    before, after = change
-    rows = before.rows[:40]
-    async with scorer(client, service["scoringUri"], key, rows) as answers:
-        await seen(answers, before.predictions[:40])
-        accepted = await client.call("PUT", f"services/{service['id']}", {"imageId": image_id}, status=202)
-        await client.finished(accepted)
-        await seen(answers, after.predictions[:40])
-    statuses = {answer.status_code for answer in answers}
-    check(statuses == {200}, f"calls failed during the update: {statuses}")
-    new = [answer.json() == after.predictions[:40] for answer in answers]
-    check(all(answer.json() in (before.predictions[:40], after.predictions[:40]) for answer in answers), "a wrong answer")
-    return f"{len(answers)} calls, none failed; {new.count(False)} answered by version 1, {new.count(True)} by version 2"
-
-
-async def seen(answers: list[httpx.Response], predictions: list[int]) -> None:
-    """Wait until one of the coming answers is that."""
-    start = len(answers)
-    async with asyncio.timeout(60):
-        while not any(answer.json() == predictions for answer in answers[start:]):  # noqa: ASYNC110  # what comes, comes
-            await asyncio.sleep(0.02)
-
-
-async def regenerate(client: Client, service: Any, keys: dict[str, str], rows: list[list[float]]) -> None:
-    """Make the primary key anew: the old one is refused at once, the other goes on."""
-    fresh = (
-        await client.call("POST", f"services/{service['id']}/regenerateKeys", {"keyType": "Primary"}, status=200)
-    ).json()
-    expected = {keys["primaryKey"]: 401, keys["secondaryKey"]: 200, fresh["primaryKey"]: 200}
-    for key, status in expected.items():
-        answer = await client.score(service["scoringUri"], key, rows)
-        check(answer.status_code == status, f"a key was answered {answer.status_code} instead of {status}")
-
-
-async def delete(client: Client, service: Any, key: str, rows: list[list[float]]) -> None:
-    """Delete the service: scoring stops answering, and the second delete finds nothing."""
-    await client.call("DELETE", f"services/{service['id']}", status=200)
-    answer = await client.score(service["scoringUri"], key, rows)
-    check(answer.status_code == 404, f"a deleted service answered {answer.status_code}")
-    await client.call("DELETE", f"services/{service['id']}", status=204)
-
-
-async def main_job(running: Running, narrator: Narrator) -> None:
-    """The whole road. Raises DemoFailed."""
-    first, second = await asyncio.to_thread(lambda: (train(trees=3), train(trees=60)))
-    narrator.tell(f"trained two models on digits: accuracy {first.accuracy:.4f} and {second.accuracy:.4f} on held-out rows")
-    client, uploads = Client(running), Uploads(running.blob_connection_string, running.blob_endpoint)
-    async with client.http:
-        service = await create(client, await build(client, uploads, first, narrator))
-        narrator.tell(f"service {service['name']} is {service['state']} at {service['scoringUri']}")
-        keys = await client.get(f"services/{service['id']}/keys")
-        answer = await client.score(service["scoringUri"], keys["primaryKey"], first.rows)
-        scored = accuracy(answer.json(), first.truth)
-        check(scored == first.accuracy, f"the service's accuracy is {scored}, the model's {first.accuracy}")
-        narrator.tell(
-            f"scored {len(first.rows)} held-out rows: accuracy {scored:.4f}, the local model's own {first.accuracy:.4f}"
-        )
-        image_id = await build(client, uploads, second, narrator)
-        told = await update_under_load(client, service, keys["primaryKey"], image_id, (first, second))
-        narrator.tell(f"updated the service under load: {told}")
-        for deployment in await client.get("deployments"):
-            span = f"{deployment['createdAt']} … {deployment.get('expiredAt', 'now')}"
-            narrator.tell(f"deployment {deployment['id']}: {deployment['status']}, {span}")
-        await regenerate(client, service, keys, first.rows[:5])
-        narrator.tell("regenerated the primary key: the old one is refused, the secondary still works")
-        await delete(client, service, keys["secondaryKey"], first.rows[:5])
-        narrator.tell("deleted the service: scoring stopped answering; the second delete answered 204")
-
-
-async def _run(narrator: Narrator) -> None:
-    cache = Path(os.environ.get("SLIPWAY_SCRATCH") or REPOSITORY / ".slipway" / "cache")
+@contextmanager
+def _home() -> Iterator[Home]:
+    """The home that SLIPWAY_HOME names, which is kept; else one that is removed."""
+    if os.environ.get("SLIPWAY_HOME"):
+        home = Home.chosen()
+        print(f"The state is kept in {home.folder}.", flush=True)
+        yield home
+        return
     with tempfile.TemporaryDirectory(prefix="slipway-demo-") as folder:
-        async with running_stack(Home(Path(folder)), free_ports(1)[0], cache) as running:
-            narrator.tell("the stack is up: Azurite, the Functions host, the compute node, a token issuer")
-            await main_job(running, narrator)
-        narrator.tell("stopped everything")
+        yield Home(Path(folder))
+
+
+def _cache() -> Path:
+    named = os.environ.get("SLIPWAY_SCRATCH")
+    home = os.environ.get("SLIPWAY_HOME")
+    return Path(named or (Path(home) / "cache" if home else _DEFAULT_CACHE)).absolute()
+
+
+async def _run() -> None:
+    cancel_once_on_signal(asyncio.current_task())
+    port = port_of(os.environ.get("PORT") or str(free_ports(1)[0]))
+    progress = Progress(Narrator())
+    async with progress.aloud():
+        progress.begin("loading")
+        job = await asyncio.to_thread(_load)
+        with _home() as home:
+            await job(home, port, _cache(), progress)
+            progress.begin("cleaning up")
+    print(_NEXT)
+
+
+def _load() -> Callable[[Home, int, Path, Progress], Awaitable[None]]:
+    """The job, whose libraries take seconds to load when that is done for the first time."""
+    from local.demo.main_job import on_a_stack  # noqa: PLC0415
+
+    return on_a_stack
 
 
 def main() -> int:
-    """0 when every step was as it should be."""
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    """0 when every step was as it should be, 1 when one was not, 130 when it was asked to stop."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
-        asyncio.run(_run(Narrator()))
-    except (DemoFailed, StackError) as failed:
+        asyncio.run(_run())
+    except (DemoFailed, StackError, OSError) as failed:
         print(f"the demo failed: {failed}", file=sys.stderr)
         return 1
+    except asyncio.CancelledError:
+        print("stopped; nothing runs on", flush=True)
+        return _STOPPED
     return 0
 
 

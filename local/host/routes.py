@@ -14,6 +14,7 @@ from local.host.triggers import HttpTrigger
 from local.host.worker import Target
 
 _PARAMETER = re.compile(r"\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::(?P<constraint>[a-z]+))?(?P<optional>\?)?\}")
+_REST = re.compile(r"\{\*{1,2}([A-Za-z_][A-Za-z0-9_]*)\}")
 _CONSTRAINTS = {
     None: r"[^/]+",
     "alpha": r"[a-z]+",
@@ -68,6 +69,10 @@ def _compiled(trigger: HttpTrigger, prefix: str) -> re.Pattern[str]:
 
 def _segments(segments: list[str], where: str) -> Iterator[str]:
     for place, segment in enumerate(segments, 1):
+        rest = _REST.fullmatch(segment)
+        if rest is not None and place == len(segments):
+            yield f"(?:/(?P<{rest[1]}>(?s:.*)))?"
+            return
         parameter = _PARAMETER.fullmatch(segment)
         if parameter is None:
             yield "/" + re.escape(_literal(segment, where))

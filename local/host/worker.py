@@ -24,6 +24,8 @@ __all__ = ["Datum", "Function", "Outcome", "Target", "Worker", "start"]
 
 _log = logging.getLogger(__name__)
 
+_REFUSALS = ("FunctionLoadError", "SettingError")
+
 type Metadata = Mapping[str, Datum]
 
 _MESSAGES = (
@@ -123,9 +125,9 @@ def _request(name: str, **fields: object) -> SimpleNamespace:
 
 
 def _reason(exception: Any) -> str:
-    """The runtime's own refusals say it in one line; for anything else the app's traceback is what helps."""
+    """The runtime's own refusals, and those of settings, say it all; for anything else the app's traceback is what helps."""
     message = str(exception.message)
-    return message if message.startswith("FunctionLoadError") else str(exception.stack_trace)
+    return message.removeprefix("SettingError: ") if message.startswith(_REFUSALS) else str(exception.stack_trace)
 
 
 def _function(metadata: Any) -> Function:

@@ -1,17 +1,21 @@
 """What a replica is told of its service, on every kind of compute. Source: client-facts.md, 27 and 29."""
 
+from shared.domain.compute_resources import SERVICE_PATH
 from shared.domain.computing import CollectionTargets
 from shared.domain.service_settings import ModelDataCollection, ServiceSettings
 
 STORAGE, EVENT_HUB, APP_INSIGHTS = "AML_MODEL_DC_STORAGE", "AML_MODEL_DC_EVENT_HUB", "AML_APP_INSIGHTS_KEY"
 
 
-def service_environment(name: str, image_location: str, settings: ServiceSettings) -> dict[str, str]:
-    """The service's name, path and version, and what of it is collected and reported."""
+def service_environment(
+    name: str, image_location: str, settings: ServiceSettings, path: str | None = None
+) -> dict[str, str]:
+    """The service's name, path and version, and what of it is collected and reported. Without `path` it is the usual one."""
+    prefix = (path or SERVICE_PATH.format(service=name)).strip("/")
     collection = settings.data_collection or ModelDataCollection()
     return {
         "SERVICE_NAME": name,
-        "SERVICE_PATH_PREFIX": f"api/v1/service/{name}",
+        "SERVICE_PATH_PREFIX": prefix,
         "SERVICE_VERSION": image_version(image_location),
         "AML_APP_INSIGHTS_ENABLED": _flag(settings.app_insights_enabled),
         "AML_MODEL_DC_STORAGE_ENABLED": _flag(collection.storage_enabled),

@@ -11,9 +11,10 @@ from urllib.parse import urlencode
 
 from shared.domain.accounts import Account
 from shared.domain.computing import LogQuery, ReplicaLog, Rollout, ServiceSpec, Survey
-from shared.domain.errors import Conflict, DeployFailed, NotFound, ServiceError, Unavailable, foreign
+from shared.domain.errors import Conflict, DeployFailed, NotFound, ServiceError, Throttled, Unavailable, foreign
 from shared.domain.fencing import check_fence
 from shared.domain.operations import ErrorResponse
+from shared.domain.retry_after import retry_after
 from shared.domain.service_settings import ServiceSettings
 from shared.domain.services import AuthKeys
 from shared.domain.wire import Json, Wire
@@ -84,7 +85,7 @@ class LocalProcessCompute:
         """The node starts again what ends."""
         return True
 
-    def scoring_uri(self, service_name: str) -> str:
+    def scoring_uri(self, account: Account, service_name: str) -> str:
         """Where that service is called (client-facts.md, 33)."""
         return f"{self._front_end}/api/v1/service/{service_name}/score"
 
@@ -101,7 +102,7 @@ class LocalProcessCompute:
             service_name=spec.service_name,
             image_location=spec.image_location,
             image_digest=spec.image_digest,
-            settings=spec.settings.settled(),
+            settings=spec.settings.filled(),
             keys=KeyDigests.of(spec.keys),
         )
         await self._call("PUT", f"{spec.service_id}/deployments/{spec.deployment_id}", request)
@@ -155,13 +156,15 @@ class LocalProcessCompute:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Unavailable(f"The compute node is away: {type(error).__name__}.") from error
         if answer.status >= HTTPStatus.BAD_REQUEST:
-            raise _refusal(answer.status, answered)
+            raise _refusal(answer.status, answer.headers, answered)
         return answered
 
 
-def _refusal(status: int, body: bytes) -> ServiceError:
+def _refusal(status: int, headers: Mapping[str, str], body: bytes) -> ServiceError:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Unavailable(f"The compute node answered {status}.")
+        return Unavailable(f"The compute node answered {status}.", retry_after=retry_after(headers))
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Throttled("The compute node asks for patience.", retry_after=retry_after(headers))
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return ServiceError("The compute node refused the token of this deployment.", code="ComputeUnauthorized")
     message, code = _explanation(body, f"The compute node answered {status}.")

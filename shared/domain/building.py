@@ -1,6 +1,6 @@
 """The port ImageBuilder: what the workflow that builds images needs from outside, stage by stage."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -19,6 +19,22 @@ class PublishedImage:
 
     location: str
     digest: str
+
+
+TAG_TAKEN = "TagTaken"
+"""The code of a publication that is refused since its tag names another image."""
+
+type IsNamed = Callable[[], Awaitable[bool]]
+"""Whether the store's own records name the image, too, by another version: asked just before something is deleted."""
+
+
+@dataclass(frozen=True)
+class ChosenVersion:
+    """The version that an image is published under. `is_free` is whether nothing had its tag when it was chosen: then the
+    tag is this build's own, and goes when the build does not succeed."""
+
+    version: int
+    is_free: bool
 
 
 @dataclass(frozen=True)
@@ -106,11 +122,19 @@ class ImageBuilder(Protocol):
     async def content_layers(self, source: ImageSource, log: BuildLog) -> ContentLayers:
         """The models and assets, in the one folder that the driver works in; refuses what is not what it was before."""
 
+    async def choose_version(self, source: ImageSource, layers: Sequence[Layer], latest: int) -> ChosenVersion:
+        """The source's own version, when its tag is free or names this very image; else the first after `latest` whose tag
+        is free."""
+
     async def publish(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> PublishedImage:
-        """Config and manifest over those layers, under a tag that never moves to another digest."""
+        """Config and manifest over those layers, under a tag that never moves to another digest: raises BuildFailed
+        TagTaken when it names one."""
 
-    async def ensure_unpublished(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> None:
-        """Nothing has the tag of that image, and nothing that was begun for it elsewhere goes on.
+    async def ensure_unpublished(
+        self, source: ImageSource, layers: Sequence[Layer], log: BuildLog, is_named: IsNamed
+    ) -> None:
+        """The tag of that image does not name what those layers make, and nothing that was begun for it elsewhere goes on.
 
-        `layers` are those that it was to be published with; none when it did not come to that.
+        `layers` are those that it was to be published with; none when it did not come to that, and then no tag is
+        touched. What another tag or the store still names stays whole. Raises BuildFailed for what may not be deleted.
         """

@@ -1,6 +1,7 @@
 """Compute resources: where the services of an account can run, and how a cluster is reached. An extension of api.md;
 client-facts.md, 33 and 34."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 from enum import StrEnum
@@ -18,6 +19,10 @@ _AKS_ID = re.compile(
     re.IGNORECASE,
 )
 KUBECONFIG_SETTINGS = "SLIPWAY_KUBECONFIG_"
+SERVICE_PATH = "/api/v1/service/{service}"
+"""Where services are called, below the address of a front end (client-facts.md, 33)."""
+_SEGMENT = r"([A-Za-z0-9._~-]|\{account\}|\{scope\})+"
+_LONGEST_PATH = 120
 
 
 def _aks_id(text: str) -> str:
@@ -31,6 +36,17 @@ def _aks_id(text: str) -> str:
 def _prefix(text: str) -> str:
     if "?" in text or "#" in text:
         raise ValueError("accepts a URL without a query or fragment: paths are put at its end")
+    return text
+
+
+def _service_path(text: str) -> str:
+    segments = text.split("/")[1:-1]
+    sound = text.startswith("/") and len(text) <= _LONGEST_PATH and text.endswith("/{service}")
+    if not sound or not all(re.fullmatch(_SEGMENT, segment) and segment.strip(".") for segment in segments):
+        raise ValueError(
+            "accepts a path such as /{account}/{service}: segments of letters, digits, '.', '_', '~', '-', {account} and "
+            f"{{scope}}, the last one {{service}}, at most {_LONGEST_PATH} characters"
+        )
     return text
 
 
@@ -105,6 +121,20 @@ class FrontEnd(Wire):
     gateway: ObjectName | None = None
     """Of a gateway: the name of the Gateway that routes attach to."""
     gateway_namespace: Label | None = None
+    path: Annotated[str, AfterValidator(_service_path)] | None = None
+    """Below the address, where `SERVICE_PATH` does not do: `{service}` stands for a service's name, `{account}` for that of
+    its account, `{scope}` for eight digits of its subscription and resource group."""
+    claim_namespace: Label | None = None
+    """Where it is kept who has which path, when services of several namespaces share this front end; else their own."""
+
+    def service_path(self, account: Account, service_name: str) -> str:
+        """The path below which that service is called."""
+        template = self.path or SERVICE_PATH
+        return template.format(account=_segment(account.name), scope=_scope(account), service=service_name)
+
+    def service_uri(self, account: Account, service_name: str) -> str:
+        """The address below which that service is called, without a slash at its end."""
+        return f"{self.address.rstrip('/')}{self.service_path(account, service_name)}"
 
     @model_validator(mode="after")
     def _gateway_named(self) -> Self:
@@ -214,6 +244,20 @@ class ComputeResourceRecord(Document):
             created_at=self.created_at,
             updated_at=self.updated_at,
         )
+
+
+def _segment(name: str) -> str:
+    """An account's name as a segment of a path: names are compared without regard to case, and may hold anything."""
+    plain = re.sub(r"[^a-z0-9_-]", "-", name.lower())[:63]
+    return plain if plain and plain == name.lower() else f"{plain}-{_digits(name.lower())}"
+
+
+def _scope(account: Account) -> str:
+    return _digits(f"{account.subscription}/{account.resource_group}".lower())
+
+
+def _digits(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def compute_resource_id(account: Account, name: str) -> str:

@@ -85,19 +85,29 @@ class ReplicaLog:
 
 @dataclass(frozen=True)
 class Observed:
-    """How a service fares on its compute: `missing` was deleted by hand; `error` when nothing has been ready for long."""
+    """How a service fares on its compute: `missing` was deleted by hand, `changed` is not what its record says; `error` when
+    nothing has been ready for long, `scaling_error` when its autoscaler does not work."""
 
     missing: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
     error: ErrorResponse | None = None
     ready: bool = False
+    scaling_error: ErrorResponse | None = None
+
+    @property
+    def drift(self) -> tuple[str, ...]:
+        """All in which it is not what its record says."""
+        return (*self.missing, *self.changed)
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What there is on a compute: how services fare, by their ids, and the ids of those that nobody knows."""
+    """What there is on a compute: how services fare, by their ids; the ids of those that nobody knows; and those of known
+    services of which something is there, although nothing of theirs was asked about."""
 
     services: Mapping[str, Observed] = field(default_factory=dict)
     orphans: tuple[str, ...] = ()
+    leftovers: tuple[str, ...] = ()
 
 
 class Compute(Protocol):
@@ -107,7 +117,7 @@ class Compute(Protocol):
     def supervises(self) -> bool:
         """Whether it looks after its services by itself, and need not be surveyed."""
 
-    def scoring_uri(self, service_name: str) -> str:
+    def scoring_uri(self, account: Account, service_name: str) -> str:
         """Where that service is called (client-facts.md, 33)."""
 
     def check(self, settings: ServiceSettings) -> None:

@@ -1,11 +1,20 @@
 """What the store keeps: documents, the filters that find them, and changes that happen together or not at all."""
 
+import base64
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import ClassVar
 
 from shared.domain.wire import Wire
+
+
+def tag_of(shown: str) -> str:
+    """The entity tag of a resource that is shown as that text."""
+    digest = hashlib.sha256(shown.encode()).digest()
+    return f'"{base64.urlsafe_b64encode(digest[:18]).decode()}"'
+
 
 type Term = Mapping[str, str]
 """Property names and values that find a document in a list: `{"name": "digits"}`, `{"name": "digits", "tag": "prod"}`."""
@@ -20,7 +29,15 @@ class Document(Wire):
     together: ClassVar[tuple[str, ...]] = ()
     """Names that are a term together, too."""
 
+    unseen: ClassVar[frozenset[str]] = frozenset()
+    """The fields that its callers are not shown, or that are made fresh each time."""
+
     id: str
+
+    @property
+    def tag(self) -> str:
+        """Its entity tag, RFC 9110: a digest of what is shown of it."""
+        return tag_of(self.model_dump_json(exclude_none=True, exclude=set(self.unseen)))
 
     def terms(self) -> Iterable[Term]:
         """The filters under which it is listed, besides the list of all."""

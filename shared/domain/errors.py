@@ -4,9 +4,11 @@ A class exists only where a caller decides differently. `code` is contract, the 
 Foreign text goes through `foreign` before it is stored, shown or logged.
 """
 
+import errno
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import ClassVar
 
 _URL = re.compile(r"://([^\s?#'\"<>]*)(?:[?#][^\s'\"<>]*)?")
@@ -14,6 +16,9 @@ _BEARER = re.compile(r"(?i)(bearer\s+)[\w.~+/=-]+")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """What moves a cursor, breaks or turns a line around, or has no UTF-8 form."""
 FOREIGN_LENGTH = 256
+_MOST_CAUSES = 8
+_OUT_OF_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_SAYS_OUT_OF_ROOM = re.compile("No space left on device|Disk quota exceeded")
 _LONGEST_PAUSE = 24 * 60 * 60.0
 """Seconds. Whoever asks for more patience than that says: not today."""
 
@@ -45,6 +50,23 @@ def _escaped(control: re.Match[str]) -> str:
 
 def _escaped_in_lines(control: re.Match[str]) -> str:
     return control[0] if control[0] in "\n\t" else _escaped(control)
+
+
+def with_causes(error: "ServiceError") -> str:
+    """An error for the log, on one line: its status, code and message, and all that it was raised from."""
+    causes = "".join(f"; caused by {type(cause).__name__}: {_line(cause)}" for cause in islice(_causes(error), _MOST_CAUSES))
+    return f"{error.status_code} {error.code}: {_line(error.message)}{causes}"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        yield cause
+        yield from _causes(cause)
+
+
+def _line(text: object) -> str:
+    return " ".join(foreign(text).split())
 
 
 @dataclass(frozen=True)
@@ -172,8 +194,50 @@ class BuildFailed(ServiceError):
     default_code = "ImageBuildFailed"
 
 
+class LeftBehind(ServiceError):
+    """Something that a failed operation made is still there, and harms nobody: to its callers a warning."""
+
+    @classmethod
+    def because(cls, error: ServiceError) -> "LeftBehind":
+        """For that cause, which is tried again as the cause would be."""
+        return cls(
+            error.message,
+            code=error.code,
+            status_code=error.status_code,
+            retryable=error.retryable,
+            retry_after=error.retry_after,
+        )
+
+
 class DeployFailed(ServiceError):
     """A service cannot run as it was asked to."""
 
     status = 400
     default_code = "ServiceDeploymentFailed"
+
+
+class InsufficientStorage(ServiceError):
+    """A disk of this app's is full, or its quota is met; the same request can succeed when there is room."""
+
+    status = 507
+    default_code = "InsufficientStorage"
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("There is no room left on the disk of the machine that does this.")
+
+
+def out_of_room(error: BaseException) -> InsufficientStorage | None:
+    """What it is when it comes of a full disk, whatever it was taken for on its way; else None."""
+    link: BaseException | None = error
+    seen = 0
+    while link is not None and seen < _MOST_CAUSES:
+        if isinstance(link, OSError) and link.errno in _OUT_OF_ROOM:
+            return InsufficientStorage()
+        link, seen = link.__cause__ or link.__context__, seen + 1
+    return None
+
+
+def says_out_of_room(text: str) -> bool:
+    """Whether a program of ours that failed said that a disk is full."""
+    return _SAYS_OUT_OF_ROOM.search(text) is not None

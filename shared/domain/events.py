@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import ClassVar
 
+from shared.domain import plans
 from shared.domain.accounts import Account
 from shared.domain.documents import Change, Document, Insert, Remove, Replace, Stored
 from shared.domain.ids import in_order
@@ -115,4 +116,14 @@ def _shown(document: Document) -> dict[str, Json]:
         case _:
             fields = {"operation_type", "state", "resource_id", "created_time", "end_time", "error"}
     shown = document.model_dump(mode="json", by_alias=True, exclude_none=True, include={"id", *fields})
-    return shown | ({"imageId": document.image.id} if isinstance(document, Service) else {})
+    return shown | _more(document)
+
+
+def _more(document: Document) -> dict[str, Json]:
+    match document:
+        case Service():
+            return {"imageId": document.image.id}
+        case Operation(workflow=plans.RESTORE_SERVICE, checkpoint=found):
+            return {"missing": found.get("missing"), "changed": found.get("changed")}
+        case _:
+            return {}

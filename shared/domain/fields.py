@@ -16,6 +16,7 @@ from shared.domain.ids import canonical
 
 _RESTRICTED_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
 _MEDIA_TYPE = re.compile(rf'{_RESTRICTED_NAME}/{_RESTRICTED_NAME}(\s*;\s*[^\s=;]+=("[^"]*"|[^\s;"]+))*')
+_LONGEST_QUANTITY = 40
 _QUANTITY = re.compile(r"(?P<number>\d+(\.\d*)?|\.\d+)(?P<suffix>[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d{1,2})?")
 _COMPUTE_ID = re.compile(
     r"/subscriptions/[^/?#\s]+/resourcegroups/[^/?#\s]+/providers/microsoft\.machinelearningcompute"

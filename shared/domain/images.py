@@ -10,6 +10,14 @@ from shared.domain.manifests import Manifest
 from shared.domain.operations import ErrorResponse, State
 from shared.domain.wire import Timestamp, Wire
 
+BUILD_LOG = "BuildLog"
+"""The code of the error detail whose message is where a failed build's log is (client-facts.md, 7)."""
+
+
+def log_path(image_id: str) -> str:
+    """Where the build log of an image is, below the account's address."""
+    return f"images/{image_id}/logs"
+
 
 class ImageType(StrEnum):
     """How an image is packed."""
@@ -50,6 +58,7 @@ class Image(Document):
 
     kind: ClassVar[str] = "image"
     narrowest: ClassVar[tuple[str, ...]] = ("manifestId", "manifestName")
+    unseen: ClassVar[frozenset[str]] = frozenset({"image_build_log_uri"})
 
     name: DnsName
     version: int
@@ -78,6 +87,10 @@ class Image(Document):
     def built(self, *, location: str, digest: str, layers: tuple[Layer, ...]) -> "Image":
         """It can be pulled from there."""
         return self.but(creation_state=State.SUCCEEDED, image_location=location, image_digest=digest, layers=layers)
+
+    def renumbered(self, version: int) -> "Image":
+        """Its version was taken where images go, and this one is its own now."""
+        return self.but(version=version)
 
     def summary(self) -> "Image":
         """As lists and services show it."""

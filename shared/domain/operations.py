@@ -29,9 +29,18 @@ class State(StrEnum):
     FAILED = "Failed"
 
     @property
+    def status(self) -> str:
+        """What the pollers of Azure's SDKs call it."""
+        return _STATUSES.get(self, self.value)
+
+    @property
     def terminal(self) -> bool:
         """Whether nothing more will happen."""
         return self in (State.CANCELLED, State.SUCCEEDED, State.FAILED)
+
+
+_STATUSES = {State.CANCELLED: "Canceled"}
+"""What Azure's own clients call a state; the others are called the same."""
 
 
 class OperationType(StrEnum):
@@ -103,6 +112,7 @@ class Operation(Document):
 
     kind: ClassVar[str] = "operation"
     narrowest: ClassVar[tuple[str, ...]] = ("active", "resourceId", "state", "operationType")
+    unseen: ClassVar[frozenset[str]] = frozenset({"lease", "not_before", "deadline", "attempts", "cause", "trace_parent"})
 
     operation_type: OperationType
     state: State = State.NOT_STARTED
@@ -110,6 +120,7 @@ class Operation(Document):
     end_time: Timestamp | None = None
     resource_id: str
     error: ErrorResponse | None = None
+    warnings: tuple[ErrorDetail, ...] | None = None
     workflow: str
     step: str
     steps: tuple[StepStatus, ...]
@@ -150,10 +161,11 @@ class Operation(Document):
         return self.but(checkpoint={**self.checkpoint, **left})
 
     def at_step(self, step: str, left: Mapping[str, Json], now: datetime, lease: Lease | None) -> "Operation":
-        """The step in hand is done, and that one is due; with a lease the same worker goes on."""
+        """The step in hand is done, unless it goes on itself, and that one is due; with a lease the same worker goes on."""
+        done = self.steps if step == self.step else self._with_step(lambda step: step.ended(State.SUCCEEDED, now))
         after = self.keeping(left).but(
             step=step,
-            steps=self._with_step(lambda step: step.ended(State.SUCCEEDED, now)),
+            steps=done,
             attempts=0,
             not_before=now,
             lease=None,
@@ -213,6 +225,10 @@ class Operation(Document):
         steps = self._with_step(lambda step: step.ended(last, now))
         return self.but(state=state, end_time=now, error=error, lease=None, waiting_for=None, steps=steps)
 
+    def warned(self, left: ErrorResponse) -> "Operation":
+        """Something that it made is still there, for that cause."""
+        return self.but(warnings=(*(self.warnings or ()), ErrorDetail(code=left.code, message=left.message)))
+
     def _with_step(self, change: Callable[[StepStatus], StepStatus]) -> tuple[StepStatus, ...]:
         return tuple(change(step) if step.name == self.step else step for step in self.steps)
 
@@ -223,6 +239,8 @@ class AsyncOperationStatus(Wire):
     id: str
     operation_type: OperationType
     state: State
+    status: str
+    """The state, as the pollers of Azure's SDKs know it."""
     created_time: Timestamp
     end_time: Timestamp | None = None
     resource_location: str
@@ -231,3 +249,5 @@ class AsyncOperationStatus(Wire):
     waiting_for: str | None = None
     cancel_requested: Timestamp | None = None
     error: ErrorResponse | None = None
+    warnings: tuple[ErrorDetail, ...] | None = None
+    """What it left behind that harms nobody; an extension of api.md."""

@@ -28,7 +28,7 @@ PLANS = {
     BUILD_IMAGE: Plan(OperationType.IMAGE, _BUILD_STEPS, timedelta(minutes=30)),
     DEPLOY_SERVICE: Plan(OperationType.SERVICE, ("begin", "rollout", "finish"), timedelta(minutes=10)),
     DELETE_SERVICE: Plan(OperationType.SERVICE, ("begin", "clear"), timedelta(hours=24), attempts=1000),
-    RESTORE_SERVICE: Plan(OperationType.SERVICE, ("restore",), timedelta(minutes=5)),
+    RESTORE_SERVICE: Plan(OperationType.SERVICE, ("restore",), timedelta(hours=24)),
     RUN_PIPELINE: Plan(OperationType.PIPELINE, ("model", "manifest", "image", "service"), timedelta(hours=1)),
 }
 

@@ -118,6 +118,9 @@ class BuildLogs(Protocol):
     async def address(self, account: Account, image_id: str) -> str:
         """A URL that reads the log, good for a day from now."""
 
+    async def read(self, account: Account, image_id: str) -> str:
+        """What it says so far, its last 8 MiB when it is longer; empty when there is none. Raises Unavailable."""
+
 
 @dataclass(frozen=True)
 class KeptBlob:

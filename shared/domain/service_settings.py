@@ -5,12 +5,13 @@ Source: api.md; client-facts.md, 12–14. The environment is an extension.
 
 import re
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from shared.domain.errors import InvalidRequest
-from shared.domain.fields import ComputeResourceId, Quantity
+from shared.domain.fields import ComputeResourceId
+from shared.domain.reservations import ContainerResourceReservation
 from shared.domain.wire import Wire
 
 MOST_REPLICAS = 1000
@@ -69,18 +70,20 @@ class ComputeResource(Wire):
 class AutoScaler(Wire):
     """How many replicas there are: utilization is the busy share of their request slots, in percent."""
 
+    read_only: ClassVar[frozenset[str]] = frozenset({"state", "error"})
+
     autoscale_enabled: bool | None = None
     min_replicas: Replicas | None = None
     max_replicas: AtLeastOne | None = None
     target_utilization: Annotated[int, Field(ge=0, le=100)] | None = None
     refresh_period_in_seconds: Annotated[int, Field(ge=1, le=86400)] | None = None
 
-
-class ContainerResourceReservation(Wire):
-    """What one container is given, as Kubernetes quantities."""
-
-    cpu: Quantity | None = None
-    memory: Quantity | None = None
+    @model_validator(mode="before")
+    @classmethod
+    def _without_read_only(cls, given: object) -> object:
+        return (
+            {name: value for name, value in given.items() if name not in cls.read_only} if isinstance(given, dict) else given
+        )
 
 
 class ModelDataCollection(Wire):
@@ -110,8 +113,16 @@ class ServiceSettings(Wire):
     def settled(self) -> "ServiceSettings":
         """The same with the defaults of client-facts.md, 12 to 14, filled in.
 
-        Raises InvalidRequest when replicas are both counted and scaled, or the bounds cross.
+        Raises InvalidRequest when replicas are both counted and scaled, bounds cross, or no node can run what is reserved.
         """
+        settled = self.filled()
+        if self.container_resource_reservation is not None:
+            self.container_resource_reservation.check()
+        return settled
+
+    def filled(self) -> "ServiceSettings":
+        """The same with those defaults, of settings that were settled before: what is reserved may be what another version
+        of this app took."""
         scaler = self.auto_scaler or AutoScaler()
         enabled = scaler.autoscale_enabled
         if enabled is None:

@@ -1,21 +1,31 @@
 """Services: an image that answers, its settings, and what PUT makes of them. Source: api.md; client-facts.md, 12–14."""
 
-import base64
-import hashlib
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import ClassVar, Self
 
 from shared.domain.compute_resources import compute_name
-from shared.domain.documents import Document, Term
+from shared.domain.documents import Document, Term, tag_of
 from shared.domain.fields import DnsName, Id
 from shared.domain.images import Image
 from shared.domain.manifests import Manifest
 from shared.domain.models import Model
 from shared.domain.operations import ErrorResponse, State
-from shared.domain.service_settings import ComputeResource, ServiceSettings
+from shared.domain.service_settings import AutoScaler, ComputeResource, ServiceSettings
 from shared.domain.wire import Timestamp, Wire
+
+_REPAIR_PAUSE = timedelta(minutes=1)
+_LONGEST_REPAIR_PAUSE = timedelta(hours=6)
+
+
+class AutoScalerStatus(AutoScaler):
+    """An autoscaler as callers see it: `state` and `error` are there while it does not work, an extension of api.md."""
+
+    read_only: ClassVar[frozenset[str]] = frozenset()
+
+    state: State | None = None
+    error: ErrorResponse | None = None
 
 
 class ServiceCreateRequest(ServiceSettings):
@@ -42,6 +52,25 @@ class LastUpdate(Wire):
     expected: str
     request: str
     operation_id: str = ""
+
+
+class Repairs(Wire):
+    """What was found not to be as recorded, how often in a row, and when it is worth putting back once more."""
+
+    drift: tuple[str, ...]
+    count: int
+    not_before: Timestamp
+
+    @classmethod
+    def after(cls, before: "Repairs | None", drift: tuple[str, ...], now: datetime) -> "Repairs":
+        """One more; drift that comes back, since something else wants it otherwise, is put back ever less often."""
+        count = before.count + 1 if before is not None and before.drift == drift else 1
+        pause = min(_REPAIR_PAUSE * (1 << min(count, 16)), _LONGEST_REPAIR_PAUSE) if count > 1 else timedelta(0)
+        return cls(drift=drift, count=count, not_before=now + pause)
+
+    def may_follow(self, drift: tuple[str, ...], now: datetime) -> bool:
+        """Whether that drift is to be put back now."""
+        return drift != self.drift or now >= self.not_before
 
 
 class Service(Document):
@@ -72,6 +101,8 @@ class Service(Document):
     operation_id: str | None = None
     deployment_id: str | None = None
     last_update: LastUpdate | None = None
+    repairs: Repairs | None = None
+    scaling_error: ErrorResponse | None = None
     revision: int = 1
 
     def terms(self) -> Iterator[Term]:
@@ -89,7 +120,7 @@ class Service(Document):
     def shown(self) -> "ServiceResponse":
         """It as its callers see it."""
         return ServiceResponse(
-            **self.settings.__dict__,
+            **{**self.settings.__dict__, "auto_scaler": self._shown_scaler()},
             id=self.id,
             name=self.name,
             created_at=self.created_at,
@@ -106,8 +137,7 @@ class Service(Document):
     @property
     def tag(self) -> str:
         """Its entity tag, RFC 9110: a digest of what is shown."""
-        digest = hashlib.sha256(self.shown().json_text().encode()).digest()
-        return f'"{base64.urlsafe_b64encode(digest[:18]).decode()}"'
+        return tag_of(self.shown().json_text())
 
     def changing(self, update: LastUpdate, now: datetime) -> "Service":
         """An update of it was accepted; what runs goes on running."""
@@ -134,22 +164,38 @@ class Service(Document):
             return self._as_before()
         return self._next(state=State.FAILED, operation_id=None, error=error)
 
-    def restoring(self, operation_id: str) -> "Service":
-        """What was deleted of it by hand is put back; nothing is seen of it but the operation."""
-        return self._next(operation_id=operation_id)
+    def restoring(self, operation_id: str, repairs: Repairs | None = None) -> "Service":
+        """What is not as recorded is put back; nothing is seen of it but the operation."""
+        return self._next(operation_id=operation_id, repairs=repairs)
 
     def restored(self) -> "Service":
         """That has ended, one way or the other."""
         return self._next(operation_id=None)
 
-    def observed(self, error: ErrorResponse | None) -> "Service":
-        """How it fares on its compute: nothing of it has been ready for long, for that cause, or it answers again."""
+    def observed(
+        self, error: ErrorResponse | None, scaling_error: ErrorResponse | None = None, *, drifting: bool = False
+    ) -> "Service":
+        """How it fares on its compute: nothing of it has been ready for long, for that cause, or it answers again. Unless it
+        is `drifting`, it is as recorded."""
         state = State.FAILED if error else State.SUCCEEDED
-        return self if (state, error) == (self.state, self.error) else self._next(state=state, error=error)
+        repairs = self.repairs if drifting else None
+        if (state, error, scaling_error, repairs) == (self.state, self.error, self.scaling_error, self.repairs):
+            return self
+        return self._next(state=state, error=error, scaling_error=scaling_error, repairs=repairs)
+
+    def not_restored(self, error: ErrorResponse) -> "Service":
+        """What it lacks cannot be put back, for that cause, and this goes on."""
+        return self._next(state=State.FAILED, error=error)
 
     def cancelled(self) -> "Service":
         """The change was given up: what ran before runs on, and where nothing did, nothing does."""
         return self._next(state=State.CANCELLED, operation_id=None) if self.deployment_id is None else self._as_before()
+
+    def _shown_scaler(self) -> AutoScalerStatus | None:
+        scaler, error = self.settings.auto_scaler, self.scaling_error
+        if scaler is None:
+            return None
+        return AutoScalerStatus(**scaler.__dict__, state=State.FAILED if error else None, error=error)
 
     def _as_before(self) -> "Service":
         return self._next(state=State.FAILED if self.error else State.SUCCEEDED, operation_id=None)
@@ -161,6 +207,7 @@ class Service(Document):
 class ServiceResponse(ServiceSettings):
     """A service as its callers see it."""
 
+    auto_scaler: AutoScalerStatus | None = None
     id: str
     name: str
     created_at: Timestamp

@@ -10,6 +10,7 @@ from shared.domain.events import Event
 from shared.domain.operations import ErrorResponse
 from shared.domain.tracing import valid_trace_parent
 from shared.domain.wire import Json
+from shared.events.spellings import readable, standard
 
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 REFUSED = "slipway.command.refused"
@@ -26,13 +27,16 @@ def read_command(text: str) -> Command:
     from cloudevents.core.v1.event import CloudEvent  # noqa: PLC0415
 
     try:
-        document = json.loads(text)
+        given = json.loads(text)
+        if not isinstance(given, dict):
+            raise InvalidRequest("The message is no CloudEvent in JSON: it is no object.", code="InvalidEvent")
+        document = standard(given)
         _compact(document).encode()  # raises for half a surrogate pair, which nothing could store
         missing = [name for name in _REQUIRED if name not in document]  # the library would make some of them up
         if missing:
             details = [Detail("InvalidAttribute", f"{name}: required, and absent.") for name in missing]
             raise InvalidRequest(" ".join(detail.message for detail in details), code="InvalidEvent", details=details)
-        event = JSONFormat().read(CloudEvent, text)
+        event = JSONFormat().read(CloudEvent, _compact(document))
     except CloudEventValidationError as error:
         details = [
             Detail("InvalidAttribute", foreign(f"{name}: {'; '.join(str(problem) for problem in problems)}."))
@@ -114,9 +118,10 @@ def _refusal(text: str, error: ErrorResponse, length: int) -> dict[str, Json]:
 
 
 def _unescaped(text: str) -> str:
-    """The message without the escapes that would hide what is an address in it."""
+    """The message without the escapes, and the base64, that would hide what is an address in it."""
     try:
-        plain = _compact(json.loads(text))
+        document = json.loads(text)
+        plain = _compact(readable(document) if isinstance(document, dict) else document)
         plain.encode()
     except (ValueError, RecursionError):
         return text.replace("\\/", "/")

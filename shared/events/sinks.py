@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from shared.domain.errors import Unavailable
 from shared.domain.events import Event
+from shared.domain.retry_after import retry_after
 from shared.events.format import CONTENT_TYPE, event_text
 
 _TIMEOUT = 15.0
@@ -40,11 +41,11 @@ class EndpointSink:
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(_TIMEOUT)) as session,
                 session.post(self._url, data=text.encode(), headers=headers, allow_redirects=False) as answer,
             ):
-                status = answer.status
+                status, pause = answer.status, retry_after(answer.headers)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Unavailable(f"The events endpoint is away: {type(error).__name__}.") from error
         if not 200 <= status < 300:
-            raise Unavailable(f"The events endpoint answered {status}.")
+            raise Unavailable(f"The events endpoint answered {status}.", retry_after=pause)
 
     def _authority(self, event: Event, text: str) -> Mapping[str, str]:
         if self._event_grid:

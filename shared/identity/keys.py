@@ -63,7 +63,7 @@ class SigningKeys:
 
     async def _fetch(self) -> None:
         try:
-            self._keys = await _published(self._url, self._timeout)
+            self._keys = await published_keys(self._url, self._timeout)
         except (OSError, TimeoutError, ValueError) as error:
             self._failed = True
             _logger.warning("The issuer's keys could not be fetched from %s: %s", self._url, foreign(repr(error)))
@@ -81,7 +81,8 @@ async def _whole(answer: aiohttp.ClientResponse) -> bytes:
     return bytes(content)
 
 
-async def _published(url: str, seconds: float) -> dict[str, Any]:
+async def published_keys(url: str, seconds: float = _TIMEOUT_SECONDS) -> dict[str, Any]:
+    """The public keys that are published there, by their id. Raises OSError, TimeoutError and ValueError."""
     try:
         client = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=seconds))
         async with client as session, session.get(url) as answer:

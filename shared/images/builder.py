@@ -5,15 +5,19 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import count, islice
 from pathlib import Path
 
 from shared.domain.accounts import Account
 from shared.domain.building import (
+    TAG_TAKEN,
+    ChosenVersion,
     Content,
     ContentLayers,
     DependencyLayers,
     ImageSource,
+    IsNamed,
     PublishedImage,
     Resolved,
     content_key,
@@ -37,6 +41,7 @@ from shared.images.packing.compression import Compression
 from shared.images.packing.layers import APP, SERVICE_USER, bytes_entry
 from shared.images.packing.pipes import all_of
 from shared.images.targets import LayoutTarget, RegistryTarget, Target
+from shared.registries.manifests import digest_of
 from shared.registries.references import Reference
 from shared.registries.registries import Registries
 
@@ -44,6 +49,7 @@ _BASE = "base"
 _MOST_LAYERS = 120
 """A few less than container runtimes take."""
 _AT_ONCE = 4
+_MOST_LOOKS = 50
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,22 @@ class LayeringImageBuilder:
         contents = {one.key: got.content for one, got in zip(ordered, made, strict=True)}
         return ContentLayers((*layers[:-1], *mapped.layers, layers[-1]), contents)
 
+    async def choose_version(self, source: ImageSource, layers: Sequence[Layer], latest: int) -> ChosenVersion:
+        """The source's own version, when its tag is free or names this very image; else the first free one after `latest`.
+
+        A list of tags may be old or cut short: each version is looked at before it is chosen.
+        """
+        _, manifest = await self._described(source, layers)
+        named = await self._target(source).named()
+        if named in ("", digest_of(manifest)):
+            return ChosenVersion(source.version, is_free=not named)
+        taken = await self._target(source).versions()
+        for version in islice((one for one in count(latest + 1) if one not in taken), _MOST_LOOKS):
+            if not await self._target(replace(source, version=version)).named():
+                return ChosenVersion(version, is_free=True)
+        message = f"The tags of {source.name} name other images, and {_MOST_LOOKS} after version {latest} do, too."
+        raise BuildFailed(message, code=TAG_TAKEN)
+
     async def publish(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> PublishedImage:
         """Config and manifest over those layers, under a tag that never moves; beside it, what is said about the image."""
         target = self._target(source)
@@ -129,23 +151,24 @@ class LayeringImageBuilder:
         log.line(f"pushed {published.location}, {published.digest}, {len(layers)} layers, {size_text(size)}")
         return published
 
-    async def ensure_unpublished(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> None:
-        """Nothing has the tag of that image, and nothing is said about it any more."""
-        digest = ""
+    async def ensure_unpublished(
+        self, source: ImageSource, layers: Sequence[Layer], log: BuildLog, is_named: IsNamed
+    ) -> None:
+        """The tag of that image does not name it, and nothing is said about it, unless it is named otherwise."""
         if layers:
             _, manifest = await self._described(source, layers)
-            digest = f"sha256:{hashlib.sha256(manifest).hexdigest()}"
-        await self._target(source).remove_tag(digest)
+            await self._target(source).remove_tag(digest_of(manifest), is_named)
 
     async def _base(self, source: ImageSource, log: BuildLog) -> str:
-        known = source.known.get(content_key(source.manifest.id, _BASE))
-        named = self._settings.bases.get(source.manifest.target_runtime.runtime_type, "")
-        if known is None and not named and self._settings.bases:
-            message = (
-                f"targetRuntime.runtimeType: got {source.manifest.target_runtime.runtime_type}; no base image is set for it."
-            )
+        known = source.known.get(content_key(source.manifest.id, _BASE), Content("")).digest
+        runtime = source.manifest.target_runtime.runtime_type
+        named = self._settings.bases.get(runtime, "")
+        if not known and not named and self._settings.bases:
+            setting = f"SLIPWAY_BASE_IMAGE_{runtime.upper()}"
+            message = f"targetRuntime.runtimeType: got {runtime}; no base image is set for it: {setting} is to name one."
             raise BuildFailed(message, code="RuntimeNotSupported")
-        base = known.digest if known else await self._bases.pin(named) if named else ""
+        # A manifest that was first built for a folder has none; its image for a registry must have one all the same.
+        base = known or (await self._bases.pin(named) if named else "")
         if base:
             log.line(
                 f"base image {base}{', as in the first image of this manifest' if known else f', which {named} is today'}"
@@ -170,7 +193,7 @@ class LayeringImageBuilder:
 
     async def _attach(self, source: ImageSource, target: Target, manifest: bytes) -> None:
         """What is said about the image, before the tag is: who finds the one finds the other."""
-        digest = f"sha256:{hashlib.sha256(manifest).hexdigest()}"
+        digest = digest_of(manifest)
         statements = Statements(
             source,
             self._settings.platform,

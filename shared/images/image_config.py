@@ -10,6 +10,7 @@ from shared.images.base import TITLE
 from shared.images.describing.artifacts import MANIFEST_TYPE, canonical, describe
 from shared.images.layouts.layout import CONFIG_TYPE, LAYER_TITLE
 from shared.images.packing.layers import APP, SERVICE_USER
+from shared.registries.platforms import Platform, as_mapping
 
 DEPENDENCIES = "opt/slipway/python"
 RUNTIME = "opt/slipway/runtime"
@@ -31,7 +32,6 @@ def image_config(
 ) -> bytes:
     """The config: how the image is started, and the layers it stands on. `inherited` is the base image's environment;
     with `conda`, its environment's programs come first."""
-    system, _, architecture = platform.partition("/")
     environment = dict(entry.split("=", 1) for entry in inherited if "=" in entry) | {
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -46,8 +46,7 @@ def image_config(
     return canonical(
         {
             "created": created,
-            "architecture": architecture,
-            "os": system,
+            **as_mapping(Platform.parse(platform)),
             "config": {
                 "User": str(SERVICE_USER),
                 "ExposedPorts": {"5001/tcp": {}},

@@ -1,20 +1,26 @@
 """Where images go: a repository of a registry, or an OCI layout on disk. One promise, two places."""
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterator, Awaitable, Sequence
+import re
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Sequence
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from shared.domain.building import PublishedImage
-from shared.domain.errors import BuildFailed, Unavailable
+from shared.domain.building import TAG_TAKEN, IsNamed, PublishedImage
+from shared.domain.errors import BuildFailed
 from shared.domain.fencing import check_fence
 from shared.domain.images import Layer
 from shared.images.describing.artifacts import Artifact
 from shared.images.layouts.layout import ImageLayout, location_of
-from shared.registries.registry import Repository
+from shared.registries.manifests import digest_of
+from shared.registries.repository import Repository
+from shared.registries.untagging import ensure_untagged
+
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+_MOST_TAGS = 20_000
+_SEEN_THROUGH_SECONDS = 5.0
 
 
 class Target(Protocol):
@@ -52,8 +58,15 @@ class Target(Protocol):
     async def put_manifest(self, content: bytes) -> PublishedImage:
         """The manifest under the image's tag. Raises BuildFailed when the tag names another image."""
 
-    async def remove_tag(self, digest: str) -> None:
-        """Nothing has the image's tag, and nothing is attached to that digest, empty for none, unless another tag has it."""
+    async def named(self) -> str:
+        """The digest that the image's tag names, empty when nothing has the tag."""
+
+    async def versions(self) -> frozenset[int]:
+        """Versions of the image whose tags something has; there may be more of them."""
+
+    async def remove_tag(self, digest: str, is_named: IsNamed) -> None:
+        """The image's tag does not name that digest, and nothing is attached to it, unless another tag or `is_named` names
+        it. A tag that names another digest stays. Raises BuildFailed for one that cannot be removed."""
 
 
 class LayoutTarget:
@@ -88,9 +101,7 @@ class LayoutTarget:
             return "there"
         with self._layout.incoming() as file:
             async with aclosing(source.download(digest)) as chunks:
-                came = await _written(chunks, file)
-            if came != digest:
-                raise Unavailable(f"{source.location}: what came is not the blob {digest}.", code="RegistryCorrupt")
+                await _written(chunks, file)
             self._layout.take(file, digest)
         return "copied"
 
@@ -111,8 +122,17 @@ class LayoutTarget:
         digest = await asyncio.to_thread(self._layout.put_manifest, content, self._tag)
         return PublishedImage(self.location, digest)
 
-    async def remove_tag(self, digest: str) -> None:
-        await asyncio.to_thread(self._layout.remove_tag, self._tag, digest)
+    async def named(self) -> str:
+        return await asyncio.to_thread(self._layout.named, self._tag)
+
+    async def versions(self) -> frozenset[int]:
+        name = self._tag.rpartition(":")[0]
+        tags = await asyncio.to_thread(self._layout.tags)
+        return _versions(tag.removeprefix(f"{name}:") for tag in tags if tag.startswith(f"{name}:"))
+
+    async def remove_tag(self, digest: str, is_named: IsNamed) -> None:
+        check_fence()
+        await asyncio.to_thread(self._layout.remove_tag, self._tag, digest, keep_artifacts=await is_named())
 
 
 class RegistryTarget:
@@ -137,7 +157,7 @@ class RegistryTarget:
         return "mounted" if near and await self._repository.mount(digest, name) else ""
 
     async def put_bytes(self, content: bytes) -> str:
-        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        digest = digest_of(content)
         if not await self.has_blob(digest):
             await self._repository.upload(digest, content)
         return digest
@@ -170,31 +190,50 @@ class RegistryTarget:
             await self._repository.attach(about, subject)
 
     async def put_manifest(self, content: bytes) -> PublishedImage:
-        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-        there = await self._repository.manifest(self._tag)
-        if there is not None and there.digest != digest:
-            raise BuildFailed(f"The tag {self.location} names another image already; a tag never moves.", code="TagTaken")
-        if there is None:
+        digest = digest_of(content)
+        there = await self._repository.named(self._tag)
+        if there not in ("", digest):
+            raise BuildFailed(f"The tag {self.location} names another image already; a tag never moves.", code=TAG_TAKEN)
+        if not there:
             check_fence()
-            await self._repository.put_manifest(content, self._tag)
+            await _seen_through(self._repository.put_manifest(content, self._tag))
         return PublishedImage(self.location, digest)
 
-    async def remove_tag(self, digest: str) -> None:
-        check_fence()
-        await self._repository.untag(self._tag)
-        if digest:
-            await self._repository.detach(digest)
+    async def named(self) -> str:
+        return await self._repository.named(self._tag)
+
+    async def versions(self) -> frozenset[int]:
+        try:
+            return _versions((await self._repository.tags(_MOST_TAGS)).tags)
+        except BuildFailed:
+            return frozenset()  # who may not list tags looks at each
+
+    async def remove_tag(self, digest: str, is_named: IsNamed) -> None:
+        await ensure_untagged(self._repository, self._tag, digest, is_named)
+
+
+async def _seen_through[T](request: Coroutine[Any, Any, T]) -> T:
+    """The request's answer. A worker that is stopped waits for it a little: what was sent may still be carried out, and who
+    takes it back must not look before that."""
+    asking = asyncio.ensure_future(request)
+    try:
+        return await asyncio.shield(asking)
+    except asyncio.CancelledError:
+        await asyncio.wait({asking}, timeout=_SEEN_THROUGH_SECONDS)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        raise
+
+
+def _versions(tags: Iterable[str]) -> frozenset[int]:
+    return frozenset(int(tag) for tag in tags if _VERSION.fullmatch(tag))
 
 
 async def _known(digest: str) -> str:
     return digest
 
 
-async def _written(chunks: AsyncIterator[bytes], into: Path) -> str:
-    """The digest of what was written."""
-    came = hashlib.sha256()
+async def _written(chunks: AsyncIterator[bytes], into: Path) -> None:
     with into.open("wb") as file:
         async for chunk in chunks:
-            came.update(chunk)
             await asyncio.to_thread(file.write, chunk)
-    return f"sha256:{came.hexdigest()}"

@@ -4,17 +4,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from shared.domain.accounts import Account
-from shared.domain.building import ImageBuilder, ImageSource, NotYet
+from shared.domain.building import TAG_TAKEN, ImageBuilder, ImageSource, NotYet
 from shared.domain.documents import Change, Replace, Stored
-from shared.domain.errors import ServiceError
-from shared.domain.images import Image, Layer
+from shared.domain.errors import BuildFailed, LeftBehind, ServiceError
+from shared.domain.fencing import LeaseLost
+from shared.domain.images import BUILD_LOG, Image, Layer, log_path
 from shared.domain.models import Model
-from shared.domain.operations import ErrorDetail, ErrorResponse, Operation
-from shared.domain.ports import BuildLogs, Store
+from shared.domain.operations import ErrorDetail, ErrorResponse, Operation, State
+from shared.domain.ports import BuildLog, BuildLogs, Store
 from shared.domain.wire import Json
 from shared.orchestration.outcome import Done, Failure, Next, Outcome, Step, Wait
 from shared.resources.contents import Contents
+from shared.resources.every import every
 from shared.resources.found import found
+from shared.resources.versions import latest_version, skip_to
+
+_TAG_IS_OWN = "tagIsOwn"
+"""In the checkpoint, once the version is chosen: whether nothing had its tag then."""
+_GIVEN_UP = (State.FAILED, State.CANCELLED)
 
 
 class BuildImage:
@@ -46,16 +53,39 @@ class BuildImage:
         )
 
     async def undo(self, account: Account, operation: Operation) -> None:
-        """Nothing keeps the tag of an image that was not built; layers are content-addressed, and nobody's."""
-        source = await self._source(account, operation)
+        """Nothing keeps the tag of an image that was not built; layers are content-addressed, and nobody's.
+
+        Only a tag that this build put is looked for. What stays of it harms nobody, and so is a warning.
+        """
         async with self._logs.writing(account, operation.resource_id) as log:
-            await self._builder.ensure_unpublished(source, _all_layers(operation), log)
+            try:
+                await self._unpublish(account, operation, log)
+            except LeaseLost:
+                raise
+            except ServiceError as error:
+                log.line(f"not removed: {error.message}")
+                raise LeftBehind.because(error) from error
+
+    async def _unpublish(self, account: Account, operation: Operation, log: BuildLog) -> None:
+        source = await self._source(account, operation)
+        layers = _all_layers(operation) if operation.checkpoint.get(_TAG_IS_OWN) is True else ()
+
+        async def is_named() -> bool:
+            return await self._is_named(account, operation, source)
+
+        await self._builder.ensure_unpublished(source, layers, log, is_named)
+
+    async def _is_named(self, account: Account, operation: Operation, source: ImageSource) -> bool:
+        """Whether another version of the image may be the same, byte for byte: it is made of the same manifest, and built
+        or being built."""
+        of_manifest = every(self._store, account, Image, {"manifestId": source.manifest.id})
+        others = [image async for image in of_manifest if image.id != operation.resource_id and image.name == source.name]
+        return any(image.creation_state not in _GIVEN_UP for image in others)
 
     async def failed(self, account: Account, operation: Operation, error: ErrorResponse, *, undone: bool) -> Failure:
-        """The image is failed, too, and the error's first detail says where the log is (client-facts.md, 7)."""
+        """The image is failed, too, and the error's first detail says where the log is, relative to the account."""
         image = await self._image(account, operation)
-        address = (await self._logs.address(account, image.document.id)).partition("?")[0]
-        log = ErrorDetail(code="BuildLog", message=address)
+        log = ErrorDetail(code=BUILD_LOG, message=log_path(image.document.id))
         explained = error.but(details=(log, *(error.details or ())))
         async with self._logs.writing(account, image.document.id) as writing:
             writing.line(f"failed: {error.message}")
@@ -96,13 +126,34 @@ class BuildImage:
         return Next("publish", {"content": _to_json(content.layers)}, changes)
 
     async def _publish(self, account: Account, operation: Operation) -> Outcome:
+        """The version is chosen and committed before its tag is put: who takes it back knows whose it is."""
         source = await self._source(account, operation)
         layers = _all_layers(operation)
         async with self._logs.writing(account, operation.resource_id) as log:
-            published = await self._builder.publish(source, layers, log)
+            if _TAG_IS_OWN not in operation.checkpoint:
+                return await self._choose_version(account, operation, source, log)
+            try:
+                published = await self._builder.publish(source, layers, log)
+            except BuildFailed as error:
+                if error.code != TAG_TAKEN:
+                    raise
+                return await self._choose_version(account, operation, source, log)  # it was free a moment ago
         image = await self._image(account, operation)
         built = image.document.built(location=published.location, digest=published.digest, layers=layers)
         return Done([Replace(image, built)])
+
+    async def _choose_version(self, account: Account, operation: Operation, source: ImageSource, log: BuildLog) -> Outcome:
+        """Go on to publish. The image takes another version, and the claim of versions moves on, when its own is taken."""
+        latest = await latest_version(self._store, account, Image, source.name)
+        given = max(source.version, int(latest.value) if latest else 0)
+        chosen = await self._builder.choose_version(source, _all_layers(operation), given)
+        left: Mapping[str, Json] = {_TAG_IS_OWN: chosen.is_free}
+        if chosen.version == source.version:
+            return Next("publish", left)
+        image = await self._image(account, operation)
+        log.line(f"version {source.version} names another image where images go: this one is version {chosen.version}")
+        skipped = skip_to(latest, Image, source.name, chosen.version)
+        return Next("publish", left, [skipped, Replace(image, image.document.renumbered(chosen.version))])
 
     async def _image(self, account: Account, operation: Operation) -> Stored[Image]:
         return await found(self._store, account, Image, operation.resource_id)

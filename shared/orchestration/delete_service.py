@@ -9,7 +9,7 @@ from shared.domain.documents import Change, Release
 from shared.domain.errors import ServiceError
 from shared.domain.operations import ErrorResponse, Operation
 from shared.domain.ports import Store
-from shared.orchestration.hold import is_leased
+from shared.orchestration.cancelling import still_leased
 from shared.orchestration.outcome import Done, Failure, Next, Outcome, Step, Wait
 from shared.resources.services import deleting_claim
 
@@ -48,11 +48,7 @@ class DeleteService:
 
     async def _begin(self, account: Account, operation: Operation) -> Outcome:
         """Wait until no worker can still be at work on the update that the delete has cancelled."""
-        cancelled = operation.checkpoint.get("cancelled")
-        other = await self._store.get(account, Operation, cancelled) if isinstance(cancelled, str) else None
-        if other is not None and is_leased(other):
-            return Wait(_LOOK_AGAIN, f"the end of the lease of operation {cancelled}")
-        return Next("clear")
+        return await still_leased(self._store, account, operation) or Next("clear")
 
     async def _clear(self, account: Account, operation: Operation) -> Outcome:
         on = str(operation.checkpoint["computeResourceId"])

@@ -15,6 +15,7 @@ from shared.domain.operations import ErrorResponse, Operation
 from shared.domain.ports import Clock, Store
 from shared.domain.service_settings import ServiceSettings
 from shared.domain.services import KeyGenerations, Service
+from shared.orchestration.cancelling import still_leased
 from shared.orchestration.outcome import Done, Failure, Next, Outcome, Step, Wait
 from shared.resources.applying import applied
 from shared.resources.found import found
@@ -83,6 +84,9 @@ class DeployService:
         ]
 
     async def _begin(self, account: Account, operation: Operation) -> Outcome:
+        """Apply it, when no worker can still be at work on the repair that the update has cancelled."""
+        if waiting := await still_leased(self._store, account, operation):
+            return waiting
         service = (await found(self._store, account, Service, operation.resource_id)).document
         deployment = await self._deployment(account, _deployment_id(operation))
         compute = await self._compute(account, service)
@@ -112,7 +116,7 @@ class DeployService:
             image=image.summary(),
             models=await self._models(account, image),
             settings=_settings(operation),
-            scoring_uri=compute.scoring_uri(service.document.name),
+            scoring_uri=compute.scoring_uri(account, service.document.name),
         )
         changes: list[Change] = [
             Replace(service, deployed),

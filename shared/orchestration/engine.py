@@ -14,7 +14,7 @@ from itertools import batched
 
 from shared.domain.accounts import Account
 from shared.domain.documents import Renew, Replace, Stored
-from shared.domain.errors import NotFound, PreconditionFailed, ServiceError
+from shared.domain.errors import LeftBehind, NotFound, PreconditionFailed, ServiceError, out_of_room
 from shared.domain.fencing import LeaseLost
 from shared.domain.operations import ErrorResponse, Operation, State
 from shared.domain.ports import NO_TELEMETRY, Clock, Store, Telemetry, WakeUps
@@ -28,6 +28,7 @@ _logger = logging.getLogger(__name__)
 _SWEEP_PAGE = 200
 _WAKES_AT_ONCE = 32
 _LAST_WORDS = 1.5  # seconds in which a worker that is stopped may give back what it holds
+_ONE_MORE_TRY = timedelta(minutes=1)
 _UNDO_TIMED_OUT = ServiceError("its time was up.", code="UndoTimedOut", status_code=504)
 _UNDO_BROKE = ErrorResponse.of(ServiceError("a step broke; the log says where."))
 _UNEXPLAINED = ErrorResponse.of(ServiceError("The operation could not be completed."))
@@ -198,11 +199,12 @@ class Engine:
             return goes_on, type(outcome).__name__ if outcome else "Undone"
         except (LeaseLost, CancelRequested):
             raise
-        except ServiceError as error:
-            return await self._retry_or_give_up(account, hold, error), error.code
-        except Exception as bug:
+        except Exception as raised:
+            error = out_of_room(raised) or raised
+            if isinstance(error, ServiceError):
+                return await self._retry_or_give_up(account, hold, error), error.code
             _logger.exception("operation=%s step=%s outcome=Broke", operation.id, operation.step)
-            await self._record_bug(hold, bug)
+            await self._record_bug(hold, raised)
             raise
 
     async def _step(self, account: Account, operation: Operation) -> Outcome | None:
@@ -224,8 +226,8 @@ class Engine:
                 if last:
                     await self._wake(account, hold.operation)
                 return not last
-            case Wait(delay, waiting_for, left):
-                await hold.commit(operation.keeping(left or {}).waiting(waiting_for, now + delay))
+            case Wait(delay, waiting_for, left, changes):
+                await hold.commit(operation.keeping(left or {}).waiting(waiting_for, now + delay), changes)
                 await self._wake(account, hold.operation, delay)
             case Done(changes, left):
                 await hold.commit(operation.keeping(left or {}).ended(State.SUCCEEDED, now), changes)
@@ -235,8 +237,7 @@ class Engine:
 
     async def _retry_or_give_up(self, account: Account, hold: Hold, error: ServiceError) -> bool:
         operation, now = hold.operation, self._clock.now()
-        delay = max(self._delay(operation.attempts), timedelta(seconds=error.retry_after or 0))
-        response = ErrorResponse.of(error)
+        delay, response = self._pause(operation, error, now), ErrorResponse.of(error)
         _logger.warning("operation=%s step=%s failed: %s %s", operation.id, operation.step, error.code, error.message)
         if error.retryable and self._may_retry(operation, now + delay):
             self._telemetry.count("slipway.retries", {"workflow": operation.workflow, "step": operation.step})
@@ -245,13 +246,19 @@ class Engine:
             return False
         if not operation.undoing:
             return await self._undo(hold, response)
-        await self._end(account, hold, left=response)
+        await self._end(account, hold, left=response, harmless=isinstance(error, LeftBehind))
         return False
 
     def _may_retry(self, operation: Operation, moment: datetime) -> bool:
         """Taking back is tried as long as there is time: giving up on it would leave something behind."""
         attempts = self._limits.attempts.get(operation.workflow, self._limits.otherwise)
         return moment <= operation.deadline and (operation.undoing or operation.attempts + 1 < attempts)
+
+    def _pause(self, operation: Operation, error: ServiceError, now: datetime) -> timedelta:
+        """As long as whoever refused asked for, but so that one more try fits before the deadline."""
+        left = operation.deadline - now
+        asked = min(timedelta(seconds=error.retry_after or 0), left - min(_ONE_MORE_TRY, left / 2))
+        return max(self._delay(operation.attempts), asked)
 
     def _delay(self, attempts: int) -> timedelta:
         """Doubling from the first delay to the longest, up to half of it by chance."""
@@ -264,10 +271,11 @@ class Engine:
         await hold.commit(hold.operation.failing(cause, now, now + self._limits.to_undo, hold.lease))
         return True
 
-    async def _end(self, account: Account, hold: Hold, left: ErrorResponse | None = None) -> None:
-        """It has ended without success. `left` says why what it did could not be taken back."""
-        operation, now = hold.operation, self._clock.now()
-        workflow = self._workflows[operation.workflow]
+    async def _end(self, account: Account, hold: Hold, left: ErrorResponse | None = None, *, harmless: bool = False) -> None:
+        """It has ended without success. `left` says why what it did could not be taken back: a warning, where harmless."""
+        operation, workflow, now = hold.operation, self._workflows[hold.operation.workflow], self._clock.now()
+        if left and harmless:
+            operation, left = operation.warned(left), None
         try:
             if operation.cause is None and left is None:
                 changes = await workflow.cancelled(account, operation)

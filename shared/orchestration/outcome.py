@@ -23,11 +23,13 @@ class Next:
 
 @dataclass(frozen=True)
 class Wait:
-    """Run this step again after `delay`: what it waits for is not there yet. `checkpoint` is kept for it."""
+    """Run this step again after `delay`: what it waits for is not there yet. `checkpoint` is kept for it; `changes` are
+    committed with it."""
 
     delay: timedelta
     waiting_for: str
     checkpoint: Mapping[str, Json] | None = None
+    changes: Sequence[Change] = ()
 
 
 @dataclass(frozen=True)

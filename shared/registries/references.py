@@ -9,6 +9,7 @@ _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 HUB, _HUB_HOST = "docker.io", "registry-1.docker.io"
+_AZURE = (".azurecr.io", ".azurecr.us", ".azurecr.cn")
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,20 @@ class Reference:
         return f"{self.host}/{self.repository}{mark}{self.selected}"
 
 
+def canonical_host(host: str) -> str:
+    """One name for a registry that has several."""
+    name = host.lower().removesuffix(":443")
+    return HUB if name in (f"index.{HUB}", _HUB_HOST) else name
+
+
+def is_azure(host: str) -> bool:
+    """Whether the registry of that host is one of Azure's."""
+    return host.lower().endswith(_AZURE)
+
+
 def base_url(host: str) -> str:
     """Where the registry of that host answers: by HTTPS, but on this machine."""
-    if host == HUB:
+    if canonical_host(host) == HUB:
         return f"https://{_HUB_HOST}"
     return f"{'http' if is_loopback(host) else 'https'}://{host}"
 

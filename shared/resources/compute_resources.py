@@ -19,6 +19,7 @@ from shared.domain.services import Service
 from shared.resources.every import every
 from shared.resources.removal import Reference, refuse_while_referred
 from shared.resources.repeatability import UNREPEATED, Once
+from shared.resources.tags import UNCONDITIONAL, Preconditions
 
 LOCAL = "local"
 _MOST_NAMED = 100
@@ -61,17 +62,26 @@ class ComputeResources:
         return await self._store.page(account, ComputeResourceRecord, filters.given(), count=count, after=after)
 
     async def put(
-        self, account: Account, name: str, request: ComputeResourceRequest, once: Once = UNREPEATED
+        self,
+        account: Account,
+        name: str,
+        request: ComputeResourceRequest,
+        once: Once = UNREPEATED,
+        *,
+        preconditions: Preconditions = UNCONDITIONAL,
     ) -> ComputeResourceRecord:
         """Make it what is asked, when it can be reached and all that is needed there is allowed.
 
-        Raises InvalidRequest naming what is missing, and Conflict for a change that services which run there forbid.
+        Raises InvalidRequest naming what is missing, Conflict for a change that services which run there forbid, and
+        PreconditionFailed.
         """
         if request.kind is not ComputeKind.LOCAL:
             self._refuse_given(name)
+        preconditions.check(_tag(await self._stored(account, name.lower())))
         settings = await self._kinds.checked(request)
         while True:
             stored = await self._stored(account, name.lower())
+            preconditions.check(_tag(stored))
             if stored is not None:
                 await self._refuse_moving(account, stored.document, settings)
             record = self._record(name, stored, settings)
@@ -84,13 +94,15 @@ class ComputeResources:
                 continue
             return record
 
-    async def delete(self, account: Account, name: str) -> bool:
-        """Delete it; False when it is not there. Raises Conflict while services run on it, or are being cleared from it."""
+    async def delete(self, account: Account, name: str, preconditions: Preconditions = UNCONDITIONAL) -> bool:
+        """Delete it; False when it is not there. Raises Conflict while services run on it, or are being cleared from it,
+        and PreconditionFailed."""
         self._refuse_given(name)
         while True:
             stored = await self._stored(account, name.lower())
             if stored is None:
                 return False
+            preconditions.check(stored.document.tag)
             await self._refuse_used(account, stored.document)
             try:
                 await self._store.commit(account, [Remove(stored), Release(_claim(name))])
@@ -150,6 +162,10 @@ class ComputeResources:
                 raise Conflict(f"compute {record.name} is still used by operation {operation.id}.", code="ComputeInUse")
 
 
+def _tag(stored: Stored[ComputeResourceRecord] | None) -> str | None:
+    return stored.document.tag if stored else None
+
+
 def _claim(name: str) -> str:
     return f"compute-name:{name.lower()}"
 
@@ -159,4 +175,5 @@ def _place(settings: ComputeResourceRequest) -> tuple[object, ...]:
     if settings.cluster is None:
         return (settings.kind,)
     cluster, front_end = settings.cluster, settings.cluster.front_end
-    return (settings.kind, cluster.namespace, front_end.address, front_end.kind, cluster.scaling.kind)
+    led = (front_end.address, front_end.kind, front_end.path, front_end.claim_namespace)
+    return (settings.kind, cluster.namespace, *led, cluster.scaling.kind)

@@ -1,5 +1,7 @@
 """Use cases of images. Source: api.md, 7–9; client-facts.md, 16."""
 
+from datetime import UTC, datetime
+
 from shared.domain.accounts import Account
 from shared.domain.computing import Computes
 from shared.domain.deployments import Deployment
@@ -18,7 +20,10 @@ from shared.resources.found import found, referred
 from shared.resources.operations import Operations
 from shared.resources.removal import Reference, remove_unless_referred
 from shared.resources.repeatability import UNREPEATED, Once
+from shared.resources.tags import UNCONDITIONAL, Preconditions
 from shared.resources.versions import commit_next_version
+
+_TIME = len("2026-01-31T12:00:00.000Z")
 
 
 class Images:
@@ -64,18 +69,50 @@ class Images:
         """One image, its log's address made fresh; raises NotFound."""
         return await self._with_log(account, (await found(self._store, account, Image, identifier)).document)
 
+    async def log(self, account: Account, identifier: str, since: datetime | None) -> str:
+        """What the image's build has logged, since that moment when one is given; raises NotFound and Unavailable."""
+        await found(self._store, account, Image, identifier)
+        text = await self._logs.read(account, identifier)
+        return text if since is None else lines_since(text, since)
+
     async def page(self, account: Account, filters: ImageFilters, count: int, after: str | None) -> Page[Image]:
         """Images that fit the filters, newest first, each with its log's address made fresh."""
         page = await self._store.page(account, Image, filters.given(), count=count, after=after)
         return Page(tuple([await self._with_log(account, image.summary()) for image in page.items]), page.after)
 
-    async def delete(self, account: Account, identifier: str) -> bool:
-        """Delete it; False when it is not there. Raises Conflict while it is being built, or a service runs it."""
+    async def delete(self, account: Account, identifier: str, preconditions: Preconditions = UNCONDITIONAL) -> bool:
+        """Delete it; False when it is not there.
+
+        Raises PreconditionFailed, and Conflict while it is being built, or a service runs it.
+        """
         used = (Reference(Service, {"imageId": identifier}), Reference(Deployment, {"liveImageId": identifier}))
-        return await remove_unless_referred(self._store, account, Image, identifier, *used, allow=_refuse_while_building)
+        return await remove_unless_referred(
+            self._store, account, Image, identifier, *used, preconditions=preconditions, allow=_refuse_while_building
+        )
 
     async def _with_log(self, account: Account, image: Image) -> Image:
         return image.but(image_build_log_uri=await self._logs.address(account, image.id))
+
+
+def lines_since(text: str, since: datetime) -> str:
+    """The lines that were written then or later; one that does not begin with its time goes with the line before."""
+    lines = text.splitlines(keepends=True)
+    written = datetime.min.replace(tzinfo=UTC)
+    kept: list[str] = []
+    for line in lines:
+        written = _written(line) or written
+        if written >= since:
+            kept.append(line)
+    return "".join(kept)
+
+
+def _written(line: str) -> datetime | None:
+    """When, as build logs have it: `2026-01-31T12:00:00.000Z`."""
+    try:
+        moment = datetime.fromisoformat(line[:_TIME])
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
 
 
 def _refuse_while_building(stored: Stored[Image]) -> None:

@@ -14,6 +14,7 @@ from shared.domain.ports import Clock, Store
 from shared.resources.found import found, referred
 from shared.resources.removal import Reference, remove_unless_referred
 from shared.resources.repeatability import UNREPEATED, Once
+from shared.resources.tags import UNCONDITIONAL, Preconditions
 from shared.resources.versions import commit_next_version
 
 
@@ -56,7 +57,7 @@ class Manifests:
         """Manifests that fit the filters, newest first."""
         return await self._store.page(account, Manifest, filters.given(), count=count, after=after)
 
-    async def delete(self, account: Account, identifier: str) -> bool:
-        """Delete it; False when it is not there. Raises Conflict while an image was made from it."""
+    async def delete(self, account: Account, identifier: str, preconditions: Preconditions = UNCONDITIONAL) -> bool:
+        """Delete it; False when it is not there. Raises PreconditionFailed, and Conflict while an image was made from it."""
         used = Reference(Image, {"manifestId": identifier})
-        return await remove_unless_referred(self._store, account, Manifest, identifier, used)
+        return await remove_unless_referred(self._store, account, Manifest, identifier, used, preconditions=preconditions)

@@ -10,6 +10,7 @@ from shared.domain.ports import Clock, Store
 from shared.resources.found import found
 from shared.resources.removal import Reference, remove_unless_referred
 from shared.resources.repeatability import UNREPEATED, Once
+from shared.resources.tags import UNCONDITIONAL, Preconditions
 from shared.resources.versions import commit_next_version
 
 
@@ -40,7 +41,7 @@ class Models:
         """Models that fit the filters, newest first."""
         return await self._store.page(account, Model, filters.given(), count=count, after=after)
 
-    async def delete(self, account: Account, identifier: str) -> bool:
-        """Delete it; False when it is not there. Raises Conflict while a manifest uses it."""
+    async def delete(self, account: Account, identifier: str, preconditions: Preconditions = UNCONDITIONAL) -> bool:
+        """Delete it; False when it is not there. Raises PreconditionFailed, and Conflict while a manifest uses it."""
         used = Reference(Manifest, {"modelId": identifier})
-        return await remove_unless_referred(self._store, account, Model, identifier, used)
+        return await remove_unless_referred(self._store, account, Model, identifier, used, preconditions=preconditions)

@@ -14,6 +14,7 @@ from shared.domain.tracing import trace_parent
 from shared.domain.wire import Json
 from shared.resources.found import found
 from shared.resources.repeatability import UNREPEATED, Once, remember
+from shared.resources.tags import UNCONDITIONAL, Preconditions
 from shared.resources.transitions import Transitions
 
 _logger = logging.getLogger(__name__)
@@ -85,15 +86,23 @@ class Operations:
         """Operations that fit the filters, newest first."""
         return await self._store.page(account, Operation, filters.given(), count=count, after=after)
 
-    async def cancel(self, account: Account, identifier: str, once: Once = UNREPEATED) -> Operation:
+    async def cancel(
+        self,
+        account: Account,
+        identifier: str,
+        once: Once = UNREPEATED,
+        *,
+        preconditions: Preconditions = UNCONDITIONAL,
+    ) -> Operation:
         """Have it given up, as soon as the step in hand allows; what it did is taken back.
 
         Harmless when that was asked before. Raises NotFound, and Conflict for one that ends or has ended otherwise, and
-        for a delete.
+        for a delete, and PreconditionFailed.
         """
         while True:
             stored = await found(self._store, account, Operation, identifier)
             operation = stored.document
+            preconditions.check(operation.tag)
             if operation.state is State.CANCELLED or (operation.cancel_requested and not operation.state.terminal):
                 await remember(self._store, account, once, operation)
                 return operation

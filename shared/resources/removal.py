@@ -8,6 +8,7 @@ from shared.domain.documents import Document, Release, Remove, Stored
 from shared.domain.errors import Conflict, PreconditionFailed
 from shared.domain.ports import Store
 from shared.resources.contents import content_claim
+from shared.resources.tags import UNCONDITIONAL, Preconditions
 
 _MOST_NAMED = 20
 
@@ -26,9 +27,11 @@ async def remove_unless_referred[D: Document](
     kind: type[D],
     identifier: str,
     *references: Reference,
+    preconditions: Preconditions = UNCONDITIONAL,
     allow: Callable[[Stored[D]], None] = lambda _: None,
 ) -> bool:
-    """Delete that document; False when it is not there. Raises Conflict naming what still refers to it.
+    """Delete that document; False when it is not there. Raises Conflict naming what still refers to it, and
+    PreconditionFailed.
 
     Whoever begins to refer to it touches it: then the delete finds it changed, and looks again.
     """
@@ -36,6 +39,7 @@ async def remove_unless_referred[D: Document](
         stored = await store.get(account, kind, identifier)
         if stored is None:
             return False
+        preconditions.check(stored.document.tag)
         allow(stored)
         await refuse_while_referred(store, account, kind, identifier, references)
         try:

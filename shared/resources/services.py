@@ -15,7 +15,7 @@ from shared.domain.ids import created_at, new_id
 from shared.domain.images import Image
 from shared.domain.models import Model
 from shared.domain.operations import Operation, State
-from shared.domain.plans import DELETE_SERVICE, DEPLOY_SERVICE
+from shared.domain.plans import DELETE_SERVICE, DEPLOY_SERVICE, RESTORE_SERVICE
 from shared.domain.ports import Clock, Store
 from shared.domain.service_settings import ServiceSettings
 from shared.domain.services import (
@@ -33,7 +33,7 @@ from shared.resources.found import found, missing, referred
 from shared.resources.keys import KeyRing
 from shared.resources.operations import Operations
 from shared.resources.repeatability import NO_CONTENT, UNREPEATED, Once, remember
-from shared.resources.tags import ANY_TAG, ExpectedTags, changed_meanwhile
+from shared.resources.tags import UNCONDITIONAL, Preconditions
 
 
 class Services:
@@ -82,7 +82,8 @@ class Services:
         except Taken as taken:
             if taken.key != _name_claim(request.name):
                 raise
-            raise _name_taken(request.name) from taken
+            await self._refuse_taken_name(account, request.name)
+            raise _name_taken(request.name, "a service of this account has") from taken
         except PreconditionFailed as gone:
             await self._computes.find(account, on, field="computeResource.id")
             raise _image_gone(request.image_id) from gone
@@ -96,41 +97,46 @@ class Services:
         request: ServiceUpdateRequest,
         once: Once = UNREPEATED,
         *,
-        expected: ExpectedTags = ANY_TAG,
+        preconditions: Preconditions = UNCONDITIONAL,
     ) -> Operation:
         """Accept an update; what the service runs changes when the operation succeeds.
 
         Raises NotFound and Conflict, and PreconditionFailed when the service is not as expected, unless it is so because
         this very update was accepted before, its answer having been lost (RFC 9110, 13.1.1).
         """
-        asked = LastUpdate(expected=expected.text, request=fingerprint(request))
+        asked = LastUpdate(expected=preconditions.text, request=fingerprint(request))
         while True:
             stored = await found(self._store, account, Service, identifier)
             service = stored.document
-            if not expected.met_by(service.tag):
+            refused = preconditions.refusal(service.tag)
+            if refused is not None:
                 before = service.last_update
                 if before is not None and before.but(operation_id="") == asked:
                     with suppress(NotFound):  # it was so long ago that its operation is forgotten
                         return (await found(self._store, account, Operation, before.operation_id)).document
-                raise changed_meanwhile(service.tag)
-            if service.operation_id is not None:
-                raise OperationInProgress(f"service {service.id}", service.operation_id)
+                raise refused
+            overtaken = await self._overtaken(account, service)
             settings = service.settings.merged(request.settings())
             (await self._compute(account, service)).check(settings)
             image = await self._built_image(account, request.image_id or service.image.id)
             deployment_id, operation_id = self._new_ids(2)
-            operation = self._deploy_operation(operation_id, service.id, deployment_id, image.document.id, settings)
+            operation = self._deploy_operation(
+                operation_id, service.id, deployment_id, image.document.id, settings, cancelled=service.operation_id
+            )
             changes: list[Change] = [
                 *once.recording(operation),
                 Replace(stored, service.changing(asked.but(operation_id=operation_id), self._clock.now())),
                 Insert(_deployment(deployment_id, service, image.document.id)),
                 Insert(operation),
                 Touch(image),
+                *(await self._cancellation(account, overtaken) if overtaken else ()),
             ]
             try:
                 await self._store.commit(account, changes)
             except PreconditionFailed:
                 continue  # the service or the image has changed or gone since: decide again
+            if overtaken:
+                self._operations.tell_cancelled(overtaken.document)
             await self._operations.start(account, operation)
             return operation
 
@@ -148,7 +154,12 @@ class Services:
         return await self._store.page(account, Service, filters.given(), count=count, after=after)
 
     async def delete(
-        self, account: Account, identifier: str, expected: ExpectedTags = ANY_TAG, *, once: Once = UNREPEATED
+        self,
+        account: Account,
+        identifier: str,
+        preconditions: Preconditions = UNCONDITIONAL,
+        *,
+        once: Once = UNREPEATED,
     ) -> bool:
         """Delete it: when this returns the service takes no calls; what is left to clear is an operation.
 
@@ -162,8 +173,7 @@ class Services:
                 await self._withdraw_again(account, identifier)
                 await remember(self._store, account, once, NO_CONTENT)
                 return False
-            if not expected.met_by(stored.document.tag):
-                raise changed_meanwhile(stored.document.tag)
+            preconditions.check(stored.document.tag)
             (operation_id,) = self._new_ids(1)
             try:
                 under_way = await self._under_way(account, stored.document)
@@ -180,18 +190,32 @@ class Services:
 
     async def keys(self, account: Account, identifier: str) -> AuthKeys:
         """Both keys; raises NotFound."""
-        return self.keys_of(account, (await self._generations(account, identifier)).document)
+        return self.keys_of(account, await self.key_generations(account, identifier))
+
+    async def key_generations(self, account: Account, identifier: str) -> KeyGenerations:
+        """How often each key was made anew, whose tag is that of the keys; raises NotFound."""
+        return (await self._generations(account, identifier)).document
 
     def keys_of(self, account: Account, generations: KeyGenerations) -> AuthKeys:
         """Both keys, as they are after that many regenerations."""
         return self._key_ring.keys(account, generations)
 
     async def regenerate_key(
-        self, account: Account, identifier: str, key_type: KeyType, once: Once = UNREPEATED
+        self,
+        account: Account,
+        identifier: str,
+        key_type: KeyType,
+        once: Once = UNREPEATED,
+        *,
+        preconditions: Preconditions = UNCONDITIONAL,
     ) -> KeyGenerations:
-        """Make one key anew; it is good, and the old one refused, when `enforce_keys` has returned."""
+        """Make one key anew; it is good, and the old one refused, when `enforce_keys` has returned.
+
+        Raises PreconditionFailed when the keys are not as expected.
+        """
         while True:
             stored = await self._generations(account, identifier)
+            preconditions.check(stored.document.tag)
             generations = stored.document.regenerated(key_type)
             try:
                 await self._store.commit(account, [*once.recording(generations), Replace(stored, generations)])
@@ -228,8 +252,12 @@ class Services:
         return tuple(stored.document for stored in read if stored)
 
     async def _refuse_taken_name(self, account: Account, name: str) -> None:
-        if await self._store.held(account, _name_claim(name)):
-            raise _name_taken(name)
+        """Raises Conflict saying which service has the name, how it fares, and what may be done."""
+        holder = await self.id_of(account, name)
+        stored = await self._store.get(account, Service, holder) if holder else None
+        if stored is not None:
+            there = f"service {stored.document.id} has: it is {stored.document.state}, and PUT changes it, DELETE ends it"
+            raise _name_taken(name, there)
 
     def _new_ids(self, count: int) -> list[str]:
         now = self._clock.now()
@@ -242,6 +270,8 @@ class Services:
         deployment_id: str,
         image_id: str,
         settings: ServiceSettings,
+        *,
+        cancelled: str | None = None,
     ) -> Operation:
         return self._operations.accepted(
             DEPLOY_SERVICE,
@@ -251,8 +281,17 @@ class Services:
                 "deploymentId": deployment_id,
                 "imageId": image_id,
                 "settings": settings.stored(),
+                **({"cancelled": cancelled} if cancelled else {}),
             },
         )
+
+    async def _overtaken(self, account: Account, service: Service) -> Stored[Operation] | None:
+        """A repair that is under way, which an update ends: all that it puts back is applied anew. Raises
+        OperationInProgress when it is anything else."""
+        under_way = await self._under_way(account, service)
+        if under_way is not None and under_way.document.workflow != RESTORE_SERVICE:
+            raise OperationInProgress(f"service {service.id}", under_way.document.id)
+        return under_way
 
     async def _under_way(self, account: Account, service: Service) -> Stored[Operation] | None:
         return await found(self._store, account, Operation, service.operation_id) if service.operation_id else None
@@ -323,10 +362,8 @@ def deleting_claim(service_id: str) -> str:
     return f"deleting-service:{service_id}"
 
 
-def _name_taken(name: str) -> Conflict:
-    return Conflict(
-        f"name: got '{name}', which a service of this account has; accepts a name that is free.", code="NameTaken"
-    )
+def _name_taken(name: str, there: str) -> Conflict:
+    return Conflict(f"name: got '{name}', which {there}; accepts a name that is free.", code="NameTaken")
 
 
 def _image_gone(image_id: str) -> InvalidRequest:

@@ -5,11 +5,21 @@ from collections.abc import Callable, Sequence
 from weakref import WeakValueDictionary
 
 from shared.domain.accounts import Account
-from shared.domain.documents import Change, Claim, Document, Reclaim
+from shared.domain.documents import Change, Claim, Document, Held, Reclaim
 from shared.domain.errors import Taken
 from shared.domain.ports import Store
 
 _turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+
+async def latest_version(store: Store, account: Account, kind: type[Document], name: str) -> Held | None:
+    """The claim that says which version of that name was given last."""
+    return await store.held(account, _claim(kind, name))
+
+
+def skip_to(latest: Held | None, kind: type[Document], name: str, version: int) -> Change:
+    """The claim moves on to that version; fails with Conflict when it has moved meanwhile."""
+    return Reclaim(latest, str(version)) if latest else Claim(_claim(kind, name), str(version))
 
 
 async def commit_next_version[D: Document](
@@ -20,13 +30,13 @@ async def commit_next_version[D: Document](
     The claim moves on in the same transaction as the changes, so of two writers one loses, and looks again. Writers of
     one process take turns, since only one of them could win. Raises Taken for any other claim among the changes.
     """
-    key = f"latest-version:{kind.kind}:{name}"
+    key = _claim(kind, name)
     turn = _turns.setdefault(f"{account.scope}/{key}", asyncio.Lock())
     async with turn:
         while True:
-            latest = await store.held(account, key)
+            latest = await latest_version(store, account, kind, name)
             version = 1 + (int(latest.value) if latest else 0)
-            step = Reclaim(latest, str(version)) if latest else Claim(key, str(version))
+            step = skip_to(latest, kind, name, version)
             try:
                 await store.commit(account, [step, *changes(version)])
             except Taken as taken:
@@ -34,3 +44,7 @@ async def commit_next_version[D: Document](
                     raise
                 continue
             return version
+
+
+def _claim(kind: type[Document], name: str) -> str:
+    return f"latest-version:{kind.kind}:{name}"

@@ -27,6 +27,7 @@ _MOST_WAITING = 4 * 1024 * 1024
 """Bytes kept while storage is away."""
 _APPEND = 512 * 1024
 _LINE_LENGTH = 2000
+_MOST_READ = 8 * 1024 * 1024
 
 
 class _Buffer:
@@ -83,6 +84,18 @@ class BlobBuildLogs:
     async def address(self, account: Account, image_id: str) -> str:
         """A URL that reads the log, good for a day from now."""
         return await self._blobs.signed(CONTAINER, log_name(account, image_id))
+
+    async def read(self, account: Account, image_id: str) -> str:
+        """What it says so far, its last 8 MiB when it is longer; empty when there is none."""
+        blob = await self._blobs.blob(CONTAINER, log_name(account, image_id))
+        with translated("read log"):
+            try:
+                size = (await blob.get_blob_properties()).size
+                start = max(0, size - _MOST_READ)
+                lines = await (await blob.download_blob(start, size - start)).readall() if size else b""
+            except ResourceNotFoundError:
+                return ""
+        return (lines.partition(b"\n")[2] if start else lines).decode(errors="replace")
 
     async def _flush_until(self, finished: asyncio.Event, buffer: _Buffer, name: str) -> None:
         last = False

@@ -1,6 +1,6 @@
 """What the storage SDK raises, in Slipway's words: no SDK exception crosses a port."""
 
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from azure.core.exceptions import (
 )
 
 from shared.domain.errors import ServiceError, Throttled, Unavailable
+from shared.domain.retry_after import retry_after
 
 _NOT_ALLOWED = (401, 403)
 _PASSING = (408, 409)
@@ -50,7 +51,7 @@ async def opened[C: _Closable](client: C, create: Awaitable[object], what: str) 
 
 def _of_status(what: str, error: HttpResponseError) -> ServiceError:
     status = error.status_code or 0
-    after = _retry_after(error)
+    after = retry_after(getattr(error.response, "headers", None) or {})
     if status == 429:
         return Throttled(f"{what}: storage asks for patience.", code="StorageThrottled", retry_after=after)
     if status >= 500 or status in _PASSING:
@@ -58,10 +59,3 @@ def _of_status(what: str, error: HttpResponseError) -> ServiceError:
     if status in _NOT_ALLOWED:
         return ServiceError(f"{what}: storage refused this app's identity with {status}.", code="StorageAccessDenied")
     return ServiceError(f"{what}: storage answered {status}.", code="StorageFailed")
-
-
-def _retry_after(error: HttpResponseError) -> float | None:
-    """The seconds it asks for; the form with a date is not used by storage."""
-    headers: Mapping[str, str] = getattr(error.response, "headers", None) or {}
-    text = headers.get("Retry-After", "")
-    return float(text) if text.isdigit() else None

@@ -180,6 +180,10 @@ class MemoryBuildLogs:
         """A URL that reads the log."""
         return f"memory://build-logs/{account.scope}/{image_id}.log?sig=twin"
 
+    async def read(self, account: Account, image_id: str) -> str:
+        """What the log says so far, each line with its end."""
+        return "".join(f"{line}\n" for line in self._logs[f"{account.scope}/{image_id}"])
+
     def text(self, account: Account, image_id: str) -> str:
         """What the log says so far."""
         return "\n".join(self._logs[f"{account.scope}/{image_id}"])

@@ -9,11 +9,13 @@ from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 
 from shared.domain.building import (
+    ChosenVersion,
     Content,
     ContentLayers,
     DependencyLayers,
     ImageBuilder,
     ImageSource,
+    IsNamed,
     NotYet,
     PublishedImage,
     Resolved,
@@ -111,16 +113,22 @@ class TasksImageBuilder:
         """The models and assets."""
         return await self._inner.content_layers(source, log)
 
+    async def choose_version(self, source: ImageSource, layers: Sequence[Layer], latest: int) -> ChosenVersion:
+        """The version whose tag it gets."""
+        return await self._inner.choose_version(source, layers, latest)
+
     async def publish(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> PublishedImage:
         """Config and manifest; the source's base is the one that `dependency_layers` named."""
         return await self._inner.publish(source, layers, log)
 
-    async def ensure_unpublished(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> None:
-        """Nothing has the tag, and the run does not go on."""
+    async def ensure_unpublished(
+        self, source: ImageSource, layers: Sequence[Layer], log: BuildLog, is_named: IsNamed
+    ) -> None:
+        """The tag does not name it, and the run does not go on."""
         canceled = await self._runs.ensure_canceled(source.operation_id)
         if canceled is not None:
             log.line(f"cancelled the remote run {canceled.id}")
-        await self._inner.ensure_unpublished(source, layers, log)
+        await self._inner.ensure_unpublished(source, layers, log, is_named)
 
     async def _installed(self, source: ImageSource, log: BuildLog) -> str | NotYet:
         """The digest of the image of the packages; empty when there are none."""

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from shared.domain.building import (
+    ChosenVersion,
     ContentLayers,
     DependencyLayers,
     ImageBuilder,
     ImageSource,
+    IsNamed,
     NotYet,
     PublishedImage,
     Resolved,
@@ -37,14 +39,20 @@ class ChosenImageBuilder:
         """The models and assets."""
         return await self._chosen(source).content_layers(source, log)
 
+    async def choose_version(self, source: ImageSource, layers: Sequence[Layer], latest: int) -> ChosenVersion:
+        """The version whose tag it gets."""
+        return await self._chosen(source).choose_version(source, layers, latest)
+
     async def publish(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> PublishedImage:
         """Config and manifest over those layers."""
         return await self._chosen(source).publish(source, layers, log)
 
-    async def ensure_unpublished(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> None:
+    async def ensure_unpublished(
+        self, source: ImageSource, layers: Sequence[Layer], log: BuildLog, is_named: IsNamed
+    ) -> None:
         """Nothing of the build is left; what no builder could begin, any can take back."""
         chosen = self._layering if self._tasks is None else self._chosen(source)
-        await chosen.ensure_unpublished(source, layers, log)
+        await chosen.ensure_unpublished(source, layers, log, is_named)
 
     def _chosen(self, source: ImageSource) -> ImageBuilder:
         if not _wants_remote(source):

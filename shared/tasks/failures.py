@@ -1,11 +1,12 @@
 """What the management API answers, as errors of ours."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
 from shared.domain.errors import BuildFailed, ServiceError, Throttled, Unavailable, foreign
+from shared.domain.retry_after import retry_after
 
 
 @contextmanager
@@ -21,14 +22,13 @@ def translated(registry: str) -> Iterator[None]:
 
 def _refusal(registry: str, error: HttpResponseError) -> ServiceError:
     status, said = error.status_code or 0, foreign(error.message)
-    headers: Mapping[str, str] = getattr(error.response, "headers", {})
-    pause = headers.get("Retry-After", "")
+    pause = retry_after(getattr(error.response, "headers", None) or {})
     if isinstance(error, ClientAuthenticationError) or status in (401, 403):
         message = f"ACR Tasks of {registry} does not permit it ({status or 'no sign-in'}): {said}"
         return BuildFailed(message, code="RemoteBuilderDenied", retryable=not status)
     if status == 429:
-        retry_after = float(pause) if pause.isdecimal() else None
-        return Throttled(f"ACR Tasks of {registry} asks for patience.", retry_after=retry_after)
+        return Throttled(f"ACR Tasks of {registry} asks for patience.", retry_after=pause)
     if not 400 <= status < 500 or status in (408, 409):
-        return Unavailable(f"ACR Tasks of {registry} answered {status}: {said}", code="RemoteBuilderAway")
+        message = f"ACR Tasks of {registry} answered {status}: {said}"
+        return Unavailable(message, code="RemoteBuilderAway", retry_after=pause)
     return BuildFailed(f"ACR Tasks of {registry} refuses it ({status}): {said}", code="RemoteBuilderRefused")

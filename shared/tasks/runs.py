@@ -15,6 +15,7 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 from shared.domain.errors import BuildFailed, Unavailable
 from shared.domain.fencing import check_fence
+from shared.registries.platforms import Platform
 from shared.registries.resources import RegistryResource
 from shared.tasks.failures import translated
 from shared.tasks.signed import put
@@ -168,13 +169,15 @@ class TaskRuns:
     def _request(self, source: str, image: str, platform: str, *, no_cache: bool) -> "DockerBuildRequest":
         from azure.mgmt.containerregistrytasks.models import DockerBuildRequest, PlatformProperties  # noqa: PLC0415
 
-        system, _, architecture = platform.partition("/")
+        target = Platform.parse(platform)
         return DockerBuildRequest(
             docker_file_path="Dockerfile",
             image_names=[image],
             is_push_enabled=True,
             no_cache=no_cache,
-            platform=PlatformProperties(os=system.capitalize(), architecture=architecture),
+            platform=PlatformProperties(
+                os=target.os.capitalize(), architecture=target.architecture, variant=target.variant or None
+            ),
             source_location=source,
             timeout=round(min(max(self._timeout.total_seconds(), _SHORTEST), _LONGEST)),
         )

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from shared.domain.errors import Unavailable
+from shared.domain.retry_after import retry_after
 
 _TIMEOUT = aiohttp.ClientTimeout(total=120, sock_connect=15)
 _TOTAL = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)")
@@ -30,7 +31,7 @@ async def put(url: str, content: bytes) -> None:
     """Put a block blob there, in the place of what was there. Raises Unavailable."""
     async with _answer("PUT", url, data=content, headers={"x-ms-blob-type": "BlockBlob"}) as answer:
         if answer.status != 201:
-            raise _refused(url, answer.status)
+            raise _refused(url, answer)
 
 
 async def read(url: str, start: int, count: int) -> Piece:
@@ -44,7 +45,7 @@ async def read(url: str, start: int, count: int) -> Piece:
                 return Piece(total=int(total[1]) if total else 0)
             case 404:
                 return Piece()
-        raise _refused(url, answer.status)
+        raise _refused(url, answer)
 
 
 @asynccontextmanager
@@ -60,6 +61,7 @@ async def _answer(method: str, url: str, **given: Any) -> AsyncIterator[aiohttp.
         raise Unavailable(f"{urlsplit(url).hostname} is away: {type(error).__name__}.", code="RemoteStorageAway") from None
 
 
-def _refused(url: str, status: int) -> Unavailable:
+def _refused(url: str, answer: aiohttp.ClientResponse) -> Unavailable:
     """All of it may heal: the URL is a fresh one the next time."""
-    return Unavailable(f"{urlsplit(url).hostname} answered {status}.", code="RemoteStorageAway")
+    message = f"{urlsplit(url).hostname} answered {answer.status}."
+    return Unavailable(message, code="RemoteStorageAway", retry_after=retry_after(answer.headers))

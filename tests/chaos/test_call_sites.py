@@ -32,6 +32,7 @@ from shared.domain.operations import ErrorResponse, Operation
 from shared.domain.pipelines import PipelineRequest
 from shared.domain.ports import BuildLogs, Collector, EventSink, Store, WakeUps
 from shared.domain.services import KeyGenerations, KeyType
+from shared.resources.health import Health
 from tests.chaos.disturbance import SHARED, Fault, Killed, Site
 from tests.chaos.worlds import ChaosWorld
 from tests.twins import ACCOUNT, COMPUTE_ID, failed_rollout
@@ -237,6 +238,7 @@ async def is_stopped_at_work(world: ChaosWorld) -> None:
 
 async def serves_and_updates(world: ChaosWorld) -> None:
     service_id, image_id = await a_service(world)
+    await repeated(world, lambda: world.creating(image_id, "one"))  # the name is taken
     await world.ask_update(service_id, image_id)
     await work(world)
     await world.ask(KeyGenerations, lambda once: world.services.regenerate_key(ACCOUNT, service_id, KeyType.PRIMARY, once))
@@ -294,6 +296,8 @@ async def looks(world: ChaosWorld) -> None:
     await repeated(world, lambda: world.manifests.page(ACCOUNT, ManifestFilters(), 10, None))
     await repeated(world, lambda: world.services.page(ACCOUNT, ServiceFilters(), 10, None))
     await repeated(world, lambda: world.operations.page(ACCOUNT, OperationFilters(), 10, None))
+    await repeated(world, lambda: world.images.log(ACCOUNT, image_id, None))
+    await repeated(world, lambda: Health(world.store, world.clock, ACCOUNT).ready())
     await repeated(world, lambda: world.images.delete(ACCOUNT, image_id))
     world.builder.published.clear()  # the layout's garbage is not the record's matter
     world.builds.clear()
@@ -329,6 +333,28 @@ async def surveys(world: ChaosWorld) -> None:
                 await world.surveys.survey(ACCOUNT)
         await work(world)
     world.compute.seen = Survey()
+
+
+async def clears_what_a_failed_create_left(world: ChaosWorld) -> None:
+    world.compute.otherwise = failed_rollout("CrashLoop")
+    service_id, _ = await a_service(world)
+    world.compute.otherwise = Rollout(ready=True)
+    world.compute.seen = Survey(leftovers=(service_id,))
+    for _ in range(2):
+        with suppress(Killed, ServiceError):
+            await world.surveys.survey(ACCOUNT)
+    world.compute.seen = Survey()
+    await work(world)
+
+
+async def updates_in_the_place_of_a_repair(world: ChaosWorld) -> None:
+    service_id, image_id = await a_service(world)
+    world.compute.seen = Survey({service_id: Observed(missing=("Ingress",))})
+    with suppress(Killed, ServiceError):
+        await world.surveys.survey(ACCOUNT)
+    world.compute.seen = Survey()
+    await world.ask_update(service_id, image_id)
+    await work(world)
 
 
 async def restores_until_cancelled(world: ChaosWorld) -> None:
@@ -409,6 +435,8 @@ CHAPTERS: list[Chapter] = [
     pipes,
     pipes_until_cancelled,
     surveys,
+    clears_what_a_failed_create_left,
+    updates_in_the_place_of_a_repair,
     restores_until_cancelled,
     tells_what_was_printed,
     changes_compute_resources,

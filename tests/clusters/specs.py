@@ -17,7 +17,8 @@ from shared.domain.compute_resources import (
     ScalingMetric,
 )
 from shared.domain.computing import CollectionTargets, ServiceSpec
-from shared.domain.service_settings import AutoScaler, ContainerResourceReservation, ModelDataCollection, ServiceSettings
+from shared.domain.reservations import ContainerResourceReservation
+from shared.domain.service_settings import AutoScaler, ModelDataCollection, ServiceSettings
 from shared.domain.services import AuthKeys
 from shared.domain.wire import Wire
 
@@ -98,6 +99,16 @@ CASES = {
         ),
         replicas=1,
     ),
+    "limited": Case(
+        replace(
+            SPEC,
+            settings=ServiceSettings(
+                num_replicas=2,
+                container_resource_reservation=ContainerResourceReservation(cpu="500m", cpu_limit="2", memory_limit="256Mi"),
+                environment_variables={"GREETING": "hello \U0001f600", "PATTERN": "^a$$"},
+            ),
+        )
+    ),
     "parked": Case(replace(SPEC, settings=ServiceSettings(num_replicas=0)), replicas=0),
 }
 
@@ -115,9 +126,15 @@ _names = st.builds(
     st.sampled_from(_LETTERS),
 )
 _tags = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", fullmatch=True)
-_quantities = st.from_regex(r"[1-9][0-9]{0,3}(\.5)?(m|Mi|Gi|k|e2|E-1)?", fullmatch=True)
+_cpu = st.from_regex(r"[1-9][0-9]{0,2}(\.5|m|e1|E-1)?", fullmatch=True)
+_memory = st.from_regex(r"[1-9][0-9]{1,2}(\.5)?(Mi|Gi|M|G|e6|E9)", fullmatch=True)
+_variables = st.dictionaries(
+    st.from_regex("[A-Z][A-Z0-9_]{0,20}", fullmatch=True),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=200),
+    max_size=5,
+)
 _optional_flags = st.none() | st.booleans()
-_reservations = _wire(ContainerResourceReservation, cpu=st.none() | _quantities, memory=st.none() | _quantities)
+_reservations = _wire(ContainerResourceReservation, cpu=st.none() | _cpu, memory=st.none() | _memory)
 _collections = _wire(ModelDataCollection, storage_enabled=_optional_flags, event_hub_enabled=_optional_flags)
 
 
@@ -140,6 +157,7 @@ def _settings(draw: st.DrawFn) -> ServiceSettings:
         max_concurrent_requests_per_container=draw(st.none() | st.integers(1, 1000)),
         app_insights_enabled=draw(_optional_flags),
         data_collection=draw(st.none() | _collections),
+        environment_variables=draw(st.none() | _variables),
     )
 
 
@@ -160,9 +178,13 @@ _addresses = st.builds(
     st.sampled_from(["http", "https"]),
     st.sampled_from(["a.example.com", "Models.Example.COM:8443", "20.1.2.3", "[2001:db8::1]:8080", "under_score.com", "h."]),
 )
-_front_ends = _wire(FrontEnd, address=_addresses, ingress_class=st.none() | _labels, tls_secret=st.none() | _labels) | _wire(
+_paths = st.sampled_from([None, "/{service}", "/{account}/{service}", "/v2.1/{scope}-{account}/x/{service}"])
+_front_ends = _wire(
+    FrontEnd, address=_addresses, ingress_class=st.none() | _labels, tls_secret=st.none() | _labels, path=_paths
+) | _wire(
     FrontEnd,
     address=_addresses,
+    path=_paths,
     kind=st.just(FrontEndKind.GATEWAY),
     gateway=_labels,
     gateway_namespace=st.none() | _labels,

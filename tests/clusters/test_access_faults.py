@@ -22,6 +22,12 @@ async def test_a_cluster_that_serves_custom_metrics_scales_on_slots(kubernetes, 
     assert (await checked(kubernetes, settings(cluster))).metric is ScalingMetric.SLOTS
 
 
+async def test_custom_metrics_whose_adapter_is_down_are_not_scaled_on(kubernetes, cluster, stand_in):
+    stand_in.groups.add("custom.metrics.k8s.io")
+    stand_in.down.add("custom.metrics.k8s.io")
+    assert (await checked(kubernetes, settings(cluster))).metric is ScalingMetric.CPU
+
+
 async def test_all_that_is_missing_is_named_at_once(kubernetes, cluster, stand_in):
     for definition in list(stand_in.store.objects):
         if definition.kind == "CustomResourceDefinition":
@@ -84,7 +90,7 @@ async def test_the_permissions_that_are_checked_are_enough_to_check(kubernetes, 
     [
         (faults.broken(503, times=None), "ClusterUnavailable"),
         (faults.dropped(times=None), "ClusterUnavailable"),
-        (faults.expired(times=None), "ClusterForbidden"),
+        (faults.expired(times=None), "ClusterUnauthenticated"),
         (faults.something_else(200, "<html>"), "ClusterUnavailable"),
     ],
     ids=["broken", "dropped", "not known", "another server"],

@@ -15,10 +15,10 @@ from shared.compute.kubernetes.api import KubernetesApi
 from shared.compute.kubernetes.azure import AKS_SCOPE, IdentityToken
 from shared.compute.kubernetes.connections import Surroundings, connecting
 from shared.compute.kubernetes.endpoint import ConnectionInvalid
-from shared.compute_settings import ComputeSettings
 from shared.domain.compute_resources import ClusterConnection
 from shared.domain.computing import CollectionTargets
 from shared.domain.errors import ServiceError, Unavailable
+from shared.settings.compute import ComputeSettings
 from tests.clusters.azure import AKS_ID, TOKEN, VAULT, AzureStandIn
 from tests.clusters.certificates import Authority
 from tests.clusters.stand_in import StandIn

@@ -74,7 +74,10 @@ async def test_a_service_is_ready_when_its_pods_are_and_the_front_end_leads_to_t
     assert f"{service.front_end.address}/api/v1/service/digits/ answers 404" in waiting.waiting_for
     service.front_end.broken = False
     assert (await service.looked()).ready
-    assert service.compute.scoring_uri("digits") == f"{service.front_end.address}/api/v1/service/digits/score"
+    assert (
+        service.compute.scoring_uri(service.spec.account, "digits")
+        == f"{service.front_end.address}/api/v1/service/digits/score"
+    )
 
 
 async def test_a_service_behind_a_gateway_is_ready_too(cluster):

@@ -174,7 +174,21 @@ QUOTA = 'pods "slipway-6f1c-x" is forbidden: exceeded quota: compute, requested:
 WEBHOOK = 'admission webhook "validation.gatekeeper.sh" denied the request: [costs] label cost-centre is missing'
 SECURITY = 'pods "slipway-6f1c-x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true'
 LIMITS = 'pods "slipway-6f1c-x" is forbidden: maximum memory usage per Container is 1Gi, but limit is 8Gi'
+POLICY = (
+    "ValidatingAdmissionPolicy 'signed' with binding 'signed' denied request: images must be signed by the platform team"
+)
+NEEDS = 'pods "x" is forbidden: failed quota: team: must specify limits.cpu for: scoring; limits.memory for: scoring'
+BELOW = (
+    'Pod "slipway-6f1c-x" is invalid: spec.containers[0].resources.requests: Invalid value: "2": '
+    "must be less than or equal to cpu limit of 1"
+)
+
 REFUSALS = {
+    f'pods "slipway-6f1c-x" is forbidden: {POLICY}': (400, FAILED, "AdmissionDenied"),
+    NEEDS: (400, FAILED, "QuotaNeedsReservation"),
+    BELOW: (400, FAILED, "LimitRange"),
+    'pods "x" is forbidden: maximum cpu usage per Container is 1, but limit is 2': (400, FAILED, "LimitRange"),
+    'pods "x" is forbidden: maximum memory usage per Pod is 1Gi, but no limit is specified': (400, FAILED, "LimitRange"),
     QUOTA: (400, "QuotaExceeded", "QuotaExceeded"),
     WEBHOOK: (400, FAILED, "AdmissionDenied"),
     SECURITY: (500, FAILED, "PodSecurity"),
@@ -313,3 +327,10 @@ def test_what_is_observed_of_one_trouble_reads_the_same_at_every_look() -> None:
     looks = (pod(BACK_OFF, last=terminated(), restarts=9), pod(terminated(), restarts=10))
     first, second = (observed(deployment(UNAVAILABLE), [one], NOW).error for one in looks)
     assert first == second
+
+
+def test_what_a_quota_wants_to_be_specified_is_named_as_the_field_to_give():
+    refused = deployment(condition("ReplicaFailure", "True", 31, reason="FailedCreate", message=NEEDS))
+    error = diagnosed({**refused, "status": {**refused["status"], "updatedReplicas": 0}}, [], [], NOW).error
+    given = "Give containerResourceReservation.cpuLimit and containerResourceReservation.memoryLimit."
+    assert error.message.endswith(given)

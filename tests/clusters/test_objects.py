@@ -22,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kubernetes_validate.utils import all_versions, latest_version
 
+from shared.compute.kubernetes.encoding import applied_text
 from shared.compute.kubernetes.kinds import Object
 from shared.compute.kubernetes.names import account_label, object_name, selector
 from shared.compute.kubernetes.objects import KINDS, kinds, rendered, revision, scaler_kind
@@ -31,6 +32,7 @@ from shared.domain.fields import quantity
 from shared.domain.service_settings import AutoScaler, ContainerResourceReservation, ServiceSettings
 from shared.domain.services import AuthKeys
 from tests.clusters.specs import CASES, CLUSTER, SPEC, Case, clusters, specs
+from tests.clusters.stand_in.exchange import from_yaml
 from tests.clusters.stand_in.schemas import Schemas
 
 GOLDEN, PUBLISHED = Path(__file__).parent / "golden", Path(__file__).parent / "schemas"
@@ -250,6 +252,13 @@ def test_what_is_reserved_is_requested_and_memory_is_limited_to_it() -> None:
     assert container(Case())["resources"] == {"requests": {"cpu": "250m", "memory": "512Mi"}}
 
 
+def test_limits_that_are_named_are_limits_and_no_default_request_is_above_them() -> None:
+    assert container(CASES["limited"])["resources"] == {
+        "requests": {"cpu": "500m", "memory": "256Mi"},
+        "limits": {"cpu": "2", "memory": "256Mi"},
+    }
+
+
 def test_a_parked_service_keeps_its_address_and_its_keys() -> None:
     left = {one["kind"] for one in objects(CASES["parked"])}
     assert {"Ingress", "Service", "Secret"} == left & {"Ingress", "Service", "Secret", "HorizontalPodAutoscaler"}
@@ -298,6 +307,28 @@ def test_an_address_without_a_name_gets_a_rule_without_a_host() -> None:
     assert "hostnames" not in named(CASES["gateway"], "HTTPRoute")["spec"]
     assert "host" not in named(by_address, "Ingress")["spec"]["rules"][0]
     assert named(by_address, "Ingress")["spec"]["tls"] == [{"secretName": "tls"}]
+
+
+def test_a_value_reaches_the_driver_as_it_was_written_since_the_kubelet_reduces_what_is_doubled():
+    written = {"A": "pa$$word", "B": "^a$$", "C": "https://$(HOST)/x", "D": "$", "HOST": "db"}
+    spec = replace(SPEC, settings=SPEC.settings.but(environment_variables=written))
+    told = {each["name"]: each["value"] for each in container(Case(spec))["env"] if "value" in each}
+    assert {name: expanded(told[name], told) for name in written} == written
+
+
+def expanded(value: str, variables: dict[str, str]) -> str:
+    """As the kubelet has it (k8s.io/kubernetes/third_party/forked/golang/expansion)."""
+    return re.sub(
+        r"\$(\$|\(([^)]*)\))",
+        lambda found: "$" if found[1] == "$" else variables.get(found[2], found[0]),
+        value,
+    )
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
+def test_what_is_applied_reads_alike_as_yaml_and_as_json(text: str) -> None:
+    written = applied_text({"value": text, "key " + text[:40]: [text]})
+    assert from_yaml(written) == json.loads(written) == {"value": text, "key " + text[:40]: [text]}
 
 
 def test_the_environment_of_a_service_is_that_of_its_container_and_changes_the_revision():

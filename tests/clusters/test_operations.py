@@ -11,12 +11,25 @@ import pytest
 
 from shared.compute.kubernetes.names import object_name
 from shared.domain.computing import Compute, ComputeKinds
+from shared.domain.filters import ImageFilters
 from shared.domain.operations import Operation, State
 from shared.domain.services import KeyType, ServiceUpdateRequest
 from tests.clusters.controllers import READY, PodState, crashed
 from tests.clusters.deployed import Deployed, deploying
 from tests.clusters.stand_in import StandIn
-from tests.clusters.stand_in.faults import Fault, Request, broken, conflict, denied, dropped, silent, throttled
+from tests.clusters.stand_in.faults import (
+    Fault,
+    Request,
+    broken,
+    conflict,
+    denied,
+    dropped,
+    expired,
+    missing_permission,
+    on,
+    silent,
+    throttled,
+)
 from tests.twins import ACCOUNT, TwinKinds, World
 
 ONE = {"num_replicas": 1}
@@ -80,6 +93,21 @@ async def test_a_service_is_created_updated_and_deleted(world):
     await world.services.delete(ACCOUNT, service.id)
     await world.play(service.id)
     assert await world.deployed.pods() == []
+
+
+async def test_the_name_of_a_deleted_service_is_free_when_the_delete_is_answered(world):
+    operation = await world.created()
+    await world.services.delete(ACCOUNT, operation.resource_id)
+    again = await world.creating(await image_of(world), **ONE)
+    await world.play(again.resource_id)
+    ended = await world.operation(again)
+    assert ended.state is State.SUCCEEDED, ended.error
+
+
+async def image_of(world: ClusterWorld) -> str:
+    """The id of the image that there is."""
+    (image,) = (await world.images.page(ACCOUNT, ImageFilters(), 10, None)).items
+    return image.id
 
 
 async def test_an_update_that_fails_is_rolled_back_and_what_worked_answers_all_the_while(world):
@@ -177,6 +205,73 @@ async def test_whichever_call_goes_wrong_the_service_comes_up(world, stand_in, f
         stand_in.heal()
         await world.services.delete(ACCOUNT, operation.resource_id)
         await world.play(operation.resource_id)
+
+
+async def test_an_api_server_that_is_killed_and_started_again_and_again_fails_no_create(world, stand_in):
+    stand_in.clock = world.clock.monotonic
+    image = await world.built()
+    creating = [await world.creating(image, f"digits-{number}", **ONE) for number in range(24)]
+    for _ in range(4):
+        await deliver(world, 24)
+        await stand_in.stop()
+        await deliver(world, 8)
+        await stand_in.start_again()
+        await deliver(world, 16)
+    refused = [step for each in creating for step in (await world.operation(each)).steps if step.last_error]
+    assert "ClusterForbidden" in {step.last_error.code for step in refused}
+    while await deliver(world, 24):
+        for operation in creating:
+            await world.roll_out(operation.resource_id, READY)
+    ended = [await world.operation(operation) for operation in creating]
+    assert {operation.state for operation in ended} == {State.SUCCEEDED}, [operation.error for operation in ended]
+
+
+async def test_a_rollback_that_meets_an_api_server_without_permissions_yet_is_done_all_the_same(world, stand_in):
+    operation = await world.created()
+    service = await world.services.get(ACCOUNT, operation.resource_id)
+    update = await world.services.update(ACCOUNT, service.id, ServiceUpdateRequest(app_insights_enabled=True))
+    while (await world.operation(update)).step != "undo":
+        await world.deliver_next()
+        await world.roll_out(service.id, crashed())
+        if (await world.operation(update)).step == "rollout":  # all is applied: who patches now takes back
+            stand_in.heal()
+            stand_in.fail_next(on("PATCH", ""), missing_permission(times=3))
+    await world.play(service.id)
+    failed = await world.operation(update)
+    assert failed.state is State.FAILED
+    assert "ClusterForbidden" in {step.last_error.code for step in failed.steps if step.last_error}
+    assert f"rolled back to deployment {service.deployment_id}" in failed.error.message
+    assert "could not be taken back" not in failed.error.message
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "said"),
+    [
+        (expired(times=None), "ClusterUnauthenticated", "refuses the credentials of this app"),
+        (missing_permission(times=None), "ClusterForbidden", "does not permit this app to"),
+    ],
+)
+async def test_credentials_and_permissions_that_are_refused_are_final_after_all_attempts_and_told_apart(
+    world, stand_in, fault, code, said
+):
+    operation = await world.creating(await world.built(), **ONE)
+    stand_in.fail_next(lambda _: True, fault)
+    while (await world.operation(operation)).step != "undo":
+        await world.deliver_next()
+    begun = await world.operation(operation)
+    assert (begun.cause.code, begun.steps[0].attempts) == (code, 8)
+    assert said in begun.cause.message
+    stand_in.heal()
+    await world.play(operation.resource_id)
+    assert (await world.operation(operation)).error.code == code
+
+
+async def deliver(world: ClusterWorld, most: int) -> int:
+    """Deliver so many wake-ups; how many there were."""
+    for delivered in range(most):
+        if not await world.deliver_next():
+            return delivered
+    return most
 
 
 async def test_the_words_of_an_admission_webhook_are_the_error_and_nothing_stays(world, stand_in):

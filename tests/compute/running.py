@@ -111,7 +111,7 @@ class Service:
 
     @property
     def address(self) -> str:
-        return self.cluster.compute.scoring_uri(self.name).removesuffix("/score")
+        return self.cluster.compute.scoring_uri(self.account, self.name).removesuffix("/score")
 
     def spec(self, image: Made, settings: ServiceSettings | None = None, keys: AuthKeys = KEYS) -> ServiceSpec:
         return ServiceSpec(

@@ -73,6 +73,34 @@ def test_variables_are_merged_one_by_one_and_an_empty_value_takes_one_away():
 
 
 @pytest.mark.parametrize(
+    ("reserved", "said"),
+    [
+        ({"memory": "6291456.5"}, r"memory: got '6291456.5'; accepts whole bytes"),
+        ({"memory": "1.5"}, r"memory: got '1.5'; accepts at least 6Mi"),
+        ({"memory": "1m"}, r"memory: got '1m'; accepts at least 6Mi"),
+        ({"memory": "1000E"}, r"memory: got '1000E'; .*at most 1Pi"),
+        ({"memory_limit": "12345678901m"}, r"memoryLimit: got '12345678901m'; accepts whole bytes"),
+        ({"cpu": "1u"}, r"cpu: got '1u'; accepts at least 1m"),
+        ({"cpu": "1Mi"}, r"cpu: got '1Mi'; .*at most 10k"),
+        ({"cpu_limit": "0.0001"}, r"cpuLimit: got '0.0001'; accepts at least 1m"),
+        ({"cpu": "2", "cpu_limit": "1500m"}, r"cpuLimit: got '1500m'; .*Reservation.cpu, which is 2"),
+        ({"memory": "1G", "memory_limit": "512Mi"}, r"memoryLimit: got '512Mi'; .*Reservation.memory, which is 1G"),
+    ],
+)
+def test_what_no_node_can_run_is_refused_by_the_name_of_its_field(reserved, said):
+    settings = ServiceSettings(container_resource_reservation=ContainerResourceReservation(**reserved))
+    with pytest.raises(InvalidRequest, match=f"^containerResourceReservation.{said}"):
+        settings.settled()
+    assert settings.filled(), "what was stored before is rendered as it is"
+
+
+def test_a_limit_that_an_update_leaves_below_what_it_reserves_is_refused():
+    limited = ServiceSettings(container_resource_reservation=ContainerResourceReservation(cpu="1", cpu_limit="2")).settled()
+    with pytest.raises(InvalidRequest, match=r"cpuLimit: got '2'; accepts at least .*, which is 3"):
+        limited.merged(ServiceSettings(container_resource_reservation=ContainerResourceReservation(cpu="3")))
+
+
+@pytest.mark.parametrize(
     ("variables", "said"),
     [
         ({"SLIPWAY_KEYS": "/nowhere"}, "environmentVariables: got .*SLIPWAY_PROCESSES"),

@@ -5,8 +5,8 @@ import pytest
 
 from shared.domain.accounts import Account
 from shared.domain.manifests import RuntimeType
-from shared.environment import SettingError
 from shared.settings import read_settings
+from shared.settings.environment import SettingError
 from shared.storage.connection import StorageConnection, StorageSettingError
 from tests.settings import SETTINGS
 
@@ -124,6 +124,20 @@ def test_images_are_for_amd64_whatever_machine_builds_them(given, monkeypatch):
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     assert read_settings({**SETTINGS, **given}).images.platform == "linux/amd64"
     assert read_settings({**SETTINGS, "SLIPWAY_TARGET_PLATFORM": "linux/arm64"}).images.platform == "linux/arm64"
+
+
+@pytest.mark.parametrize(
+    ("given", "platform"),
+    [("linux/amd64/v3", "linux/amd64/v3"), ("linux/arm64/v8", "linux/arm64"), (" linux/amd64 ", "linux/amd64")],
+)
+def test_a_platform_may_name_a_variant(given, platform):
+    assert read_settings({**SETTINGS, "SLIPWAY_TARGET_PLATFORM": given}).images.platform == platform
+
+
+@pytest.mark.parametrize("given", ["amd64", "linux/amd64/v3/x", "linux amd64", "linux/"])
+def test_what_is_no_platform_is_refused(given):
+    with pytest.raises(SettingError, match=r"SLIPWAY_TARGET_PLATFORM accepts linux/amd64, .* each also with a variant"):
+        read_settings({**SETTINGS, "SLIPWAY_TARGET_PLATFORM": given})
 
 
 def test_no_part_of_an_account_leaves_its_scope():

@@ -6,10 +6,8 @@ registry, the containers, their volumes and signals, and nginx. The API server a
 
 import errno
 import os
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ import pytest
 from local.azurite.server import free_ports
 from shared.compute.kubernetes.names import selector
 from shared.compute.kubernetes.objects import KINDS
+from tests.callers import Callers
 from tests.clusters.whole import WholeCluster, whole_cluster
 from tests.conftest import Stack
 from tests.images.bases import push_base, python_layer
@@ -54,6 +53,7 @@ def written(path):
     return "written"
 """
 CRASHING = b"def init(): raise RuntimeError('no weights in this image')\ndef run(body): pass\n"
+GREETING = b"import os\ndef init(): pass\ndef run(body): return os.environ['GREETING']\n"
 REVISION = "x-slipway-revision"
 DRAIN = 15
 """Seconds that a replica goes on answering before it is told to end."""
@@ -84,14 +84,14 @@ def api(cluster, tmp_path_factory, layer_cache) -> Iterator[httpx.Client]:
             stack.stop()
 
 
-def road_to(api: httpx.Client, cluster: WholeCluster, kind: str, **front_end: str) -> Road:
-    """PUT a compute resource; the way from a driver to a service there."""
+def road_to(api: httpx.Client, cluster: WholeCluster, kind: str, name: str = "", **front_end: str) -> Road:
+    """PUT a compute resource, named after its kind by default; the way from a driver to a service there."""
     settings = {
         "connection": {"kubeconfigSetting": "SLIPWAY_KUBECONFIG_TEST"},
         "namespace": cluster.cluster.namespace,
         "frontEnd": {"address": cluster.front_end.address, "kind": kind} | front_end,
     }
-    answer = api.put(f"computeResources/{kind}", json={"kind": "kubernetes", "cluster": settings})
+    answer = api.put(f"computeResources/{name or kind}", json={"kind": "kubernetes", "cluster": settings})
     assert answer.status_code in (200, 201), answer.text
     road = Road(api, api.described)  # type: ignore[attr-defined]
     road.compute = {"id": answer.json()["id"], "type": "Cluster"}
@@ -133,11 +133,10 @@ def test_a_service_is_scored_with_its_keys_through_the_front_end_and_by_nobody_e
 
 def test_its_health_is_one_word_for_a_stranger_and_the_revision_for_who_sends_a_key(road, service, cluster):
     (pod,) = pods_of(cluster, service)
-    for key, revision in ((None, None), ("another", None), *((key, "its own") for key in road.keys(service).values())):
+    revision = pod["metadata"]["labels"]["slipway.io/revision"]
+    for key, told in ((None, None), ("another", None), *((key, revision) for key in road.keys(service).values())):
         answer = health(service, key)
-        assert (answer.status_code, answer.text) == (200, "Healthy")
-        expected = pod["metadata"]["labels"]["slipway.io/revision"] if revision else None
-        assert answer.headers.get(REVISION) == expected
+        assert (answer.status_code, answer.text, answer.headers.get(REVISION)) == (200, "Healthy", told)
 
 
 def test_its_container_may_write_to_its_work_and_nothing_else_and_is_nobody_in_particular(road, service):
@@ -155,8 +154,10 @@ def test_its_container_may_write_to_its_work_and_nothing_else_and_is_nobody_in_p
 def test_a_request_keeps_its_id_through_the_front_end_and_its_log_has_it(api, road, service):
     key, request_id = road.keys(service)["primaryKey"], uuid4().hex
     headers = {"Authorization": f"Bearer {key}", "x-request-id": request_id}
-    answer = httpx.post(service["scoringUri"], json=1, headers=headers)
+    answer = httpx.post(service["scoringUri"], json={"seconds": 0}, headers=headers)
     assert (answer.status_code, answer.headers["x-request-id"]) == (200, request_id)
+    logged = [line for line in api.get(f"services/{service['id']}/logs").text.splitlines() if request_id in line]
+    assert [line for line in logged if "at work on a long call" in line], logged
 
 
 def test_its_logs_are_what_its_container_printed(api, service):
@@ -175,39 +176,6 @@ def test_a_key_made_anew_is_good_within_10_seconds_and_the_old_one_refused_witho
     (pod,) = pods_of(cluster, service)
     assert pod["metadata"]["uid"] == pods[0]["metadata"]["uid"]
     assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
-
-
-class Callers:
-    """Score that, each call on a connection of its own; `answers` are statuses and versions."""
-
-    def __init__(self, road: Road, service: dict[str, Any], body: Any = 1) -> None:
-        self._uri = service["scoringUri"]
-        self._headers = {"Authorization": f"Bearer {road.keys(service)['primaryKey']}"}
-        self._body = body
-        self._done = threading.Event()
-        self.answers: list[tuple[int, int]] = []
-
-    @contextmanager
-    def calling(self, callers: int, *, after: float = 0, once: bool = False) -> Iterator[None]:
-        """So many at once until the context ends, or each of them once; one begins `after` seconds from the one before."""
-        threads = [threading.Thread(target=self._call, args=(number * after, once)) for number in range(callers)]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self._done.set()
-            for thread in threads:
-                thread.join()
-
-    def _call(self, first: float, once: bool) -> None:
-        self._done.wait(first)
-        while not self._done.is_set():
-            answer = httpx.post(self._uri, json=self._body, headers=self._headers, timeout=60)
-            self.answers.append((answer.status_code, answer.json()["version"] if answer.status_code == 200 else 0))
-            if once:
-                return
-            self._done.wait(0.05)
 
 
 @dataclass(frozen=True)
@@ -300,3 +268,11 @@ def processes_of(pod: dict[str, Any]) -> list[str]:
         if told in environment:
             found.append(each.parent.name)
     return found
+
+
+def test_a_service_answers_where_its_compute_resource_says_and_gets_its_variables_as_they_were_written(api, cluster):
+    there = road_to(api, cluster, "ingress", "accounts", path="/ml/{account}/{service}")
+    odd = "hello \U0001f600 pa$$word $(HOME) ^a$"
+    service = there.service(there.image(GREETING), numReplicas=1, environmentVariables={"GREETING": odd})
+    assert service["scoringUri"].startswith(f"{cluster.front_end.address}/ml/")
+    assert there.score(service, 1, there.keys(service)["primaryKey"]).json() == odd

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from uuid import uuid4
 
+import pytest
+
 from tests.conftest import REPOSITORY, Stack
 from tests.waiting import eventually
 
@@ -29,3 +31,16 @@ def test_what_cannot_be_done_is_said_plainly(stack: Stack, tmp_path):
     garbled = queues(str(stack.home), "send", "slipway.model.register", given="{")
     assert garbled.returncode == 1
     assert "the data is no JSON" in garbled.stderr
+    for name in ("commands-poisoned", "Not A Queue", ""):
+        unknown = queues(str(stack.home), "receive", name)
+        assert unknown.returncode == 1
+        assert unknown.stderr.startswith(f"there is no queue '{name}'; there are: ")
+        assert "commands, commands-poison, events" in unknown.stderr
+        assert len(unknown.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [[], ["take", "events"], ["send"], ["receive"], ["receive", "events", "more"]])
+def test_wrong_arguments_are_told_with_the_right_ones(tmp_path, words):
+    wrong = queues(str(tmp_path), *words)
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("usage: python -m local.queues ")

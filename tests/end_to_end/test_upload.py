@@ -24,5 +24,7 @@ def test_what_is_not_there_is_named(stack: Stack, tmp_path):
     missing = upload(str(stack.home), "nowhere.json")
     assert (missing.returncode, missing.stderr) == (1, "not a file: nowhere.json\n")
     no_stack = upload(str(tmp_path), __file__)
-    assert no_stack.returncode == 1
-    assert "make up" in no_stack.stderr
+    assert (no_stack.returncode, no_stack.stderr) == (1, "nothing is running here: `make up` first\n")
+    no_file = upload(str(tmp_path))
+    assert no_file.returncode == 2
+    assert no_file.stderr.startswith("usage: python -m local.upload [-h] file [file ...]\n")

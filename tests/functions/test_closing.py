@@ -11,8 +11,8 @@ from azure.core.exceptions import ClientAuthenticationError
 from shared.bootstrap import Slipway
 from shared.building import made_registries, made_runs
 from shared.domain.errors import BuildFailed, Unauthenticated
-from shared.image_settings import read_image_settings
 from shared.settings import read_settings
+from shared.settings.images import read_image_settings
 from tests.settings import SETTINGS
 from tests.tasks.acr import RESOURCE_ID
 

@@ -20,7 +20,8 @@ def test_it_needs_no_token_and_its_base_is_the_accounts(stack, description):
 
 
 def test_it_describes_all_endpoints_of_the_contract_and_those_beyond_it(description):
-    found = {(method.upper(), path) for path, methods in description["paths"].items() for method in methods}
+    paths = description["paths"].items()
+    found = {(method.upper(), path) for path, methods in paths for method in methods if method != "servers"}
     contract = {
         *((method, f"/{name}") for name in ("models", "manifests", "images", "services") for method in ("POST", "GET")),
         *(
@@ -39,6 +40,8 @@ def test_it_describes_all_endpoints_of_the_contract_and_those_beyond_it(descript
         ("GET", "/swagger.json"),
     }
     extensions = {
+        ("GET", "/health"),
+        ("GET", "/images/{id}/logs"),
         ("GET", "/services/{id}/logs"),
         ("GET", "/computeResources"),
         *((method, "/computeResources/{name}") for method in ("GET", "PUT", "DELETE")),
@@ -49,8 +52,72 @@ def test_it_describes_all_endpoints_of_the_contract_and_those_beyond_it(descript
 def test_every_endpoint_it_describes_is_served(stack, description):
     for path, methods in description["paths"].items():
         for method, operation in methods.items():
-            answer = httpx.request(method, stack.description["baseUrl"] + path.replace("{id}", "x"))
+            if method == "servers":
+                continue
+            (server,) = methods.get("servers", description["servers"])
+            answer = httpx.request(method, server["url"] + path.replace("{id}", "x"))
             assert answer.status_code == (200 if operation.get("security") == [] else 401), (method, path)
+
+
+def operations(description: dict) -> list[tuple[str, str, dict]]:
+    paths = description["paths"].items()
+    return [(method, path, of) for path, methods in paths for method, of in methods.items() if method != "servers"]
+
+
+def test_it_names_its_licence_and_groups_operations_by_resource(description):
+    assert description["info"]["license"] == {"name": "MIT", "identifier": "MIT"}
+    tags = {tag["name"] for tag in description["tags"]}
+    assert tags == {"models", "manifests", "images", "services", "deployments", "operations", "computeResources", "about"}
+    for method, path, operation in operations(description):
+        (tag,) = operation["tags"]
+        assert tag in tags
+        assert tag == "about" or path.startswith(f"/{tag}"), (method, path)
+    assert all(tag["description"] for tag in description["tags"])
+
+
+def test_the_api_version_has_a_default_that_is_taken(description):
+    for method, path, operation in operations(description):
+        for parameter in operation["parameters"]:
+            if parameter["name"] == "api-version":
+                assert parameter["schema"]["default"] == "2017-09-01-preview", (method, path)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "statuses"),
+    [
+        ("get", "/models", {"200", "400", "401", "403", "404"}),
+        ("post", "/models", {"200", "400", "401", "403", "404", "412", "413"}),
+        ("post", "/services", {"202", "400", "401", "403", "404", "409", "412", "413"}),
+        ("put", "/services/{id}", {"202", "400", "401", "403", "404", "409", "412", "413"}),
+        ("delete", "/models/{id}", {"200", "204", "400", "401", "403", "404", "409", "412"}),
+        ("get", "/images/{id}/logs", {"200", "400", "401", "403", "404"}),
+        ("get", "/health", {"200", "503"}),
+        ("get", "/swagger.json", {"200", "404"}),
+    ],
+)
+def test_the_refusals_that_are_answered_are_error_responses(description, method, path, statuses):
+    responses = description["paths"][path][method]["responses"]
+    assert statuses <= set(responses)
+    for status in statuses:
+        if status.startswith("4"):
+            schema = responses[status]["content"]["application/json"]["schema"]
+            assert schema == {"$ref": "#/components/schemas/ErrorResponse"}
+    assert "default" in responses
+
+
+def test_what_has_a_tag_says_so_and_takes_preconditions(description):
+    tagged = {path for method, path, operation in operations(description) if "304" in operation["responses"]}
+    resources = ("models", "manifests", "images", "services", "deployments", "operations")
+    assert tagged == {
+        *(f"/{name}/{{id}}" for name in resources),
+        "/computeResources/{name}",
+        "/services/{id}/keys",
+        "/swagger.json",
+    }
+    for method, path, operation in operations(description):
+        headers = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "header"}
+        changes = method in ("put", "delete") or path.endswith(("/regenerateKeys", "/cancel"))
+        assert ({"If-Match", "If-None-Match"} <= headers) == (changes or path in tagged), (method, path)
 
 
 def test_what_the_app_answers_is_what_it_describes(stack, api, description):

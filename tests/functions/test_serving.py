@@ -44,8 +44,13 @@ def test_a_failed_build_says_why_and_where_the_log_is(api, road):
     image = api.get(operation["resourceLocation"]).json()
     log = httpx.get(image["imageBuildLogUri"]).text
     assert (operation["state"], error["statusCode"], error["code"]) == ("Failed", 400, "RequirementNotFound")
-    assert error["details"][0]["message"] == image["imageBuildLogUri"].partition("?")[0]
     assert image["error"] == error
+    assert api.get("images").json()["value"][0]["error"] == error
+    where = error["details"][0]["message"]
+    token = {"Authorization": api.headers["Authorization"]}
+    assert where.startswith(f"{api.base_url}images/{image['id']}/logs")
+    assert httpx.get(where, headers=token).text == log
+    assert httpx.get(where).status_code == 401
     assert "no-such-package-of-slipways" in log
 
 

@@ -50,7 +50,8 @@ def test_a_constraint_decides(constraint, good, bad):
         ("/a", "must not start with"),
         ("a//b", "does not know the segment ''"),
         ("a/{b}.{c}", "does not know the segment"),
-        ("{*rest}", "does not know the segment"),
+        ("{*rest}/a", "does not know the segment"),
+        ("a/{*rest:int}", "does not know the segment"),
         ("a/{b=1}", "does not know the segment"),
         ("a/{b:datetime}", "knows the constraints alpha, guid and int, not 'datetime'"),
         ("a/{b?}/c", "only the last segment can be optional"),
@@ -60,6 +61,14 @@ def test_a_constraint_decides(constraint, good, bad):
 def test_a_template_this_host_does_not_know_is_refused(template, reason):
     with pytest.raises(Refused, match=f"f: route .*{reason}"):
         routes.table([trigger(template)], "api")
+
+
+@pytest.mark.parametrize(
+    ("path", "rest"),
+    [("/api", {}), ("/api/", {"rest": ""}), ("/api/a", {"rest": "a"}), ("/api/a//b/", {"rest": "a//b/"}), ("/ap/a", None)],
+)
+def test_the_rest_of_a_path_is_one_parameter(path, rest):
+    assert parameters("{*rest}", path) == rest
 
 
 @given(st.text(st.characters(exclude_characters="/%", exclude_categories=["Cs"]), min_size=1))

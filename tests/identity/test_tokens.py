@@ -21,6 +21,8 @@ from shared.settings import TokenSettings, read_settings
 from tests.settings import SETTINGS
 from tests.twins import ManualClock
 
+TENANT = "8f2b7a3e-5d41-4c1e-9a60-0d2f6b7c8e91"
+
 
 @pytest.fixture(scope="module")
 def issuer(tmp_path_factory):
@@ -158,6 +160,6 @@ def test_a_contributor_may_read_and_a_reader_may_not_change():
 
 def test_the_tenant_setting_names_the_issuers_and_the_keys_of_entra():
     environment = {name: value for name, value in SETTINGS.items() if name != "SLIPWAY_TOKEN_ISSUERS"}
-    tokens = read_settings({**environment, "SLIPWAY_ENTRA_TENANT": "t"}).tokens
-    assert tokens.issuers == ("https://sts.windows.net/t/", "https://login.microsoftonline.com/t/v2.0")
-    assert tokens.jwks_url == "https://login.microsoftonline.com/t/discovery/v2.0/keys"
+    tokens = read_settings({**environment, "SLIPWAY_ENTRA_TENANT": TENANT}).tokens
+    assert tokens.issuers == (f"https://sts.windows.net/{TENANT}/", f"https://login.microsoftonline.com/{TENANT}/v2.0")
+    assert tokens.jwks_url == f"https://login.microsoftonline.com/{TENANT}/discovery/v2.0/keys"

@@ -21,6 +21,7 @@ from shared.images.drivers.checking import DriverCheck
 from shared.images.layouts.reader import LayoutReader
 from shared.images.packages.dependencies import Dependencies, DependencySettings
 from shared.images.packing.cache import LayerCache
+from shared.registries.platforms import Platform
 from shared.registries.registries import Registries
 from shared.storage.memory import MemoryKeep
 from tests.images.sources import Sources
@@ -66,7 +67,9 @@ def make_builder(
     names = ("source_packages", "indexes", "conda_channels")
     of_dependencies = {name: settings.pop(name) for name in names if name in settings}
     builder_settings = BuilderSettings(**{"images": folder / "images", "platform": this_platform(), **settings})
-    dependencies = DependencySettings(builder_settings.platform, "3.13", scratch, runtime, **of_dependencies)
+    dependencies = DependencySettings(
+        Platform.parse(builder_settings.platform).plain, "3.13", scratch, runtime, **of_dependencies
+    )
     return LayeringImageBuilder(
         builder_settings,
         registries or Registries({}, no_identity),

@@ -104,10 +104,8 @@ def _answer(request: BaseHTTPRequestHandler, one: Served) -> None:
     request.end_headers()
     sent = body[: one.breaks_after.pop(0)] if one.breaks_after and status != 304 else body
     one.sent += len(sent)
-    if not one.pause:
-        request.wfile.write(sent)
-        return
-    with contextlib.suppress(ConnectionError):
-        for byte in sent:
-            request.wfile.write(bytes([byte]))
+    with contextlib.suppress(ConnectionError):  # who asked has gone
+        step = 1 if one.pause else max(1, len(sent))
+        for start in range(0, len(sent), step):
+            request.wfile.write(sent[start : start + step])
             time.sleep(one.pause)

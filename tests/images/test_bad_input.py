@@ -102,7 +102,7 @@ async def told(builds: Builds, operation: Operation) -> str:
     log = builds.world.logs.text(ACCOUNT, operation.resource_id)
     assert (operation.state, image.creation_state) == (State.FAILED, State.FAILED)
     assert 400 <= error.status_code < 500
-    assert error.details[0].message == image.image_build_log_uri.partition("?")[0]
+    assert error.details[0].message == f"images/{image.id}/logs"
     assert error.message in log
     assert "SECRET" not in log + error.message
     assert image.image_location is None

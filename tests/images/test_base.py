@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,8 +15,8 @@ from shared.domain.errors import BuildFailed
 from shared.domain.manifests import RuntimeType
 from shared.registries.registries import Registries
 from tests.images.bases import CONFIG, LAYER, MANIFEST
-from tests.images.making import built, make_builder, no_identity, source
-from tests.registries.test_other_registries import serving
+from tests.images.making import Log, built, make_builder, no_identity, source
+from tests.registries.habits import serving
 
 
 class OneImage:
@@ -83,3 +84,31 @@ async def test_an_image_of_another_platform_is_refused_though_no_index_says_so(t
         with pytest.raises(BuildFailed, match=f"is there for linux/s390x, not for {this_platform()}") as refused:
             await built(builder_on(host, registries, tmp_path, sources, package_cache), source(sources))
     assert refused.value.code == "BaseImageNotFound"
+
+
+async def test_a_manifest_whose_first_image_had_no_base_gets_one_for_a_registry(
+    tmp_path, sources, package_cache, registries
+):
+    image = source(sources)
+    first = await make_builder(tmp_path / "first", sources, package_cache).resolve(image, Log())
+    again = replace(image, known=first.contents)
+    with pytest.raises(BuildFailed, match="linux/s390x"):
+        async with serving(OneImage("linux/s390x").answer) as host:
+            await builder_on(host, registries, tmp_path, sources, package_cache).resolve(again, Log())
+    spark = make_builder(
+        tmp_path / "spark", sources, package_cache, bases={RuntimeType.SPARK_PYTHON: "registry.example/spark:4"}
+    )
+    with pytest.raises(BuildFailed, match="no base image is set for it: SLIPWAY_BASE_IMAGE_PYTHON is to name one"):
+        await spark.resolve(again, Log())
+
+
+async def test_a_base_that_was_decided_on_stays_whatever_the_settings_name_today(
+    tmp_path, sources, package_cache, registries
+):
+    image = source(sources)
+    async with serving(OneImage(this_platform()).answer) as host:
+        first = await builder_on(host, registries, tmp_path, sources, package_cache).resolve(image, Log())
+    elsewhere = make_builder(
+        tmp_path / "elsewhere", sources, package_cache, bases={RuntimeType.PYTHON: "registry.example/python:3.13"}
+    )
+    assert (await elsewhere.resolve(replace(image, known=first.contents), Log())).base == first.base != ""

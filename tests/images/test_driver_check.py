@@ -44,7 +44,7 @@ def check(sources, keep):
         (RUN + b"if 1:\n\tx = 1\n        y = 2\n", 4, "inconsistent use of tabs"),
         (RUN + b"x = '\xe9'\n", 2, "codec can't decode byte 0xe9"),
         (b"# coding: klingon\n" + RUN, None, "klingon"),
-        (gzip.compress(RUN), None, "It is an archive"),
+        (gzip.compress(RUN, mtime=0), None, "It is an archive"),
         (RUN.decode().encode("utf-16"), None, "text in UTF-16; save it as UTF-8"),
         (b"<!DOCTYPE html>\n<html></html>", 1, "It is a web page"),
     ],

@@ -6,17 +6,21 @@ import json
 import tarfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from shared.domain.building import ChosenVersion
 from shared.domain.errors import BuildFailed, Unavailable
 from shared.images.describing.artifacts import artifact
+from shared.images.describing.attestations import PROVENANCE_TYPE, SBOM_TYPE
 from shared.images.layouts.layout import ImageLayout, location_of
 from shared.images.layouts.reader import LayoutReader
 from shared.images.packing.compression import METHODS, Compression
 from shared.images.packing.layers import Entry, bytes_entry, write_layer
+from tests.images.making import Log, assembled, make_builder, source
 
 
 def digest(content: bytes) -> str:
@@ -137,10 +141,34 @@ def test_what_is_said_about_an_image_is_listed_until_no_tag_has_it(tmp_path):
         layout.put_artifact(about)
         layout.put_manifest(image, tag)
     assert sorted(listed()) == sorted([about.descriptor["digest"], digest(image), digest(image)])
+    layout.remove_tag("digits:1", digest(b"another image"))
+    assert (layout.named("digits:1"), sorted(layout.tags())) == (digest(image), ["digits:1", "digits:2"])
     layout.remove_tag("digits:1", digest(image))
     assert sorted(listed()) == sorted([about.descriptor["digest"], digest(image)])
     layout.remove_tag("digits:2", digest(image))
     assert listed() == []
+
+
+async def nobody() -> bool:
+    """No record names the image besides."""
+    return False
+
+
+async def test_a_layout_is_undone_and_its_versions_are_chosen_as_a_registry_is(tmp_path, sources, package_cache):
+    builder = make_builder(tmp_path / "builder", sources, package_cache)
+    first, _, made = await assembled(builder, source(sources))
+    published = await builder.publish(first, made, Log())
+    assert await builder.choose_version(first, made, 1) == ChosenVersion(1, is_free=False)
+    other, _, others = await assembled(builder, source(sources, models={"model.pkl": (b"weights", False)}))
+    assert await builder.choose_version(other, others, 1) == ChosenVersion(2, is_free=True)
+    await builder.publish(replace(other, version=2), others, Log())
+    for image, layers in ((other, others), (first, ()), (replace(first, version=2), made)):
+        await builder.ensure_unpublished(image, layers, Log(), nobody)
+    layout = ImageLayout(Path(published.location.removeprefix("oci:").rsplit(":", 2)[0]))
+    assert sorted(layout.tags()) == ["digits:1", "digits:2"]
+    assert {SBOM_TYPE, PROVENANCE_TYPE} <= layout.attached(published.digest)
+    await builder.ensure_unpublished(first, made, Log(), nobody)
+    assert (layout.tags(), layout.attached(published.digest)) == (["digits:2"], frozenset())
 
 
 @pytest.mark.parametrize("link", ["/etc/passwd", "../../out", "a/../../../out"])

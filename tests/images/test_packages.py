@@ -1,5 +1,6 @@
 """Installing packages: what a build may know, take and leave behind. What is hostile comes from an index on loopback."""
 
+import errno
 import json
 import os
 import platform
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from local.machine import this_platform
-from shared.domain.errors import BuildFailed, Unavailable
+from shared.domain.errors import BuildFailed, InsufficientStorage, Unavailable
 from shared.images.packages.bounded import Bounds
 from shared.images.packages.distributions import locked
 from shared.images.packages.pip import PackageInstaller
@@ -118,6 +119,15 @@ def test_a_build_that_takes_too_much_or_fails_is_named_with_its_reason(index, in
     assert "greedy==1.0" in failed.value.message
     assert said in failed.value.message
     assert "SECRET" not in failed.value.message
+
+
+@linux
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_is_full_is_not_the_packages_fault_and_is_tried_again(index, installer, tmp_path, number):
+    index.add("greedy", f"raise OSError({number}, {os.strerror(number)!r})")
+    with pytest.raises(InsufficientStorage) as failed:
+        installer().install(installer().lock(("greedy",)), tmp_path / "tree")
+    assert (failed.value.status_code, failed.value.retryable) == (507, True)
 
 
 def test_a_build_that_never_ends_is_ended_and_named(index, installer, tmp_path):

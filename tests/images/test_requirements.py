@@ -1,5 +1,7 @@
 """Requirements files: what is taken of them, what is refused by name; and reading why requirements cannot be met."""
 
+import time
+
 import pytest
 
 from shared.domain.errors import BuildFailed
@@ -177,3 +179,28 @@ def test_an_explanation_in_words_that_are_not_known_is_passed_on_clean():
 )
 def test_spark_is_added_unless_it_is_named(lines, conda, added):
     assert with_spark(lines, conda) == (*lines, *(["pyspark[ml]"] if added else []))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("six\n" * 2001, "has 2001 requirements; accepted are 2000"),
+        ("six>=" + "1" * 3000, "it has 3005 characters; accepted are 2000"),
+        ("six; " + "(" * 1500 + "python_version > '3'" + ")" * 1500, "accepted are 2000"),
+        ("six; " + "(" * 900 + "python_version > '3'" + ")" * 900, "is refused"),
+        ("-x " + "a://" * 15_000, "is refused"),
+        ("six @ " + "a://" * 15_000, "is refused"),
+    ],
+    ids=["many", "long", "deep and long", "deep", "option", "address"],
+)
+def test_a_file_of_any_size_is_refused_soon_for_what_it_is(content, said):
+    began = time.process_time()
+    with pytest.raises(BuildFailed, match=said) as refused:
+        parse_requirements(content.encode())
+    assert refused.value.code == "BadRequirements"
+    assert time.process_time() - began < 1
+
+
+def test_a_requirement_may_have_many_hashes():
+    line = "six==1.17.0 " + " ".join(f"--hash=sha256:{number:064x}" for number in range(300))
+    assert parse_requirements(line.encode()) == (line, SETUPTOOLS)

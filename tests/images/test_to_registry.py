@@ -1,5 +1,6 @@
 """Images in a real registry, over a base image; read, unpacked and run by tools that nobody here wrote."""
 
+import base64
 import json
 import shutil
 import subprocess
@@ -13,19 +14,24 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from isal import igzip
 
 from local.azurite.server import free_ports
 from local.machine import this_platform
+from shared.domain.building import ChosenVersion
 from shared.domain.errors import BuildFailed
 from shared.domain.manifests import RuntimeType
 from shared.images.builder import LayeringImageBuilder
 from shared.images.describing.attestations import LOCK_TYPE, PROVENANCE_TYPE, SBOM_TYPE
 from shared.images.packing.compression import Compression
+from shared.registries.logins import read_logins
+from shared.registries.references import Reference
 from shared.registries.registries import Registries
+from shared.registries.repository import Repository
 from tests.conftest import REPOSITORY
-from tests.images.bases import PATH, push_base, python_layer, small_layer
+from tests.images.bases import CONFIG, INDEX, LAYER, MANIFEST, PATH, digest_of, push_base, python_layer, small_layer
 from tests.images.making import ID, Log, assembled, built, built_from, make_builder, no_identity, source, tar_gz
-from tests.registries.running import judge, registry
+from tests.registries.running import TokenService, judge, proxy, registry
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +60,16 @@ async def make(tmp_path, sources, package_cache) -> AsyncIterator[Callable[..., 
 
     yield builder
     await registries.close()
+
+
+async def nobody() -> bool:
+    """No record names the image besides."""
+    return False
+
+
+async def somebody() -> bool:
+    """Another record names the image."""
+    return True
 
 
 def ran(*command: str | Path) -> str:
@@ -146,23 +162,77 @@ async def test_a_base_for_other_platforms_is_refused_naming_them(make, host, sou
         await built(make(host, f"{host}/base/foreign:1", platform=other), small(sources))
 
 
-async def test_a_tag_never_moves_and_is_gone_when_the_build_is_undone(make, host, sources):
+async def test_a_tag_never_moves_and_only_what_names_it_takes_it_back(make, host, sources):
     builder = make(host, f"{host}/base/python:1")
     image, _, made = await assembled(builder, small(sources))
     published = await builder.publish(image, made, Log())
+    other, _, others = await assembled(builder, source(sources))
     with pytest.raises(BuildFailed) as refused:
-        await built(builder, source(sources))
+        await builder.publish(other, others, Log())
     assert refused.value.code == "TagTaken"
-    assert inspected(published.location)["Digest"] == published.digest
-    for layers in ((), made, made):
-        await builder.ensure_unpublished(image, layers, Log())
-    assert tag_status(published.location) == 404
+    for one, layers in ((other, others), (other, ()), (image, ())):
+        await builder.ensure_unpublished(one, layers, Log(), nobody)
+        assert inspected(published.location)["Digest"] == published.digest
+    for _ in range(2):
+        await builder.ensure_unpublished(image, made, Log(), nobody)
+        assert tag_status(published.location) == 404
+
+
+async def test_versions_whose_tags_name_other_images_are_skipped_and_an_equal_image_is_adopted(make, host, sources):
+    builder = make(host, f"{host}/base/python:1")
+    image, _, made = await assembled(builder, small(sources))
+    assert await builder.choose_version(image, made, 1) == ChosenVersion(1, is_free=True)
+    for version in (1, 2, 4):
+        await builder.publish(replace(image, version=version), made, Log())
+    assert await builder.choose_version(image, made, 1) == ChosenVersion(1, is_free=False)
+    other, _, others = await assembled(builder, source(sources))
+    assert await builder.choose_version(other, others, 1) == ChosenVersion(3, is_free=True)
+    assert await builder.choose_version(other, others, 3) == ChosenVersion(5, is_free=True)
 
 
 def tag_status(location: str) -> int:
     host, _, rest = location.partition("/")
     repository, _, tag = rest.rpartition(":")
-    return httpx.get(f"http://{host}/v2/{repository}/manifests/{tag}").status_code
+    url = f"http://{host}/v2/{repository}/manifests/{tag}"
+    return httpx.get(url, headers={"Accept": f"{MANIFEST}, {INDEX}"}).status_code
+
+
+async def test_a_registry_behind_nginx_and_a_token_service_takes_images_over_its_own_bases(
+    tmp_path, tmp_path_factory, sources, package_cache
+):
+    tokens, folder = TokenService(), tmp_path_factory.mktemp("signed")
+    with registry(folder, tokens.auth(folder)) as behind, proxy(folder / "nginx", behind) as front:
+        login = {"auth": base64.b64encode(":".join(tokens.login).encode()).decode()}
+        registries = Registries(read_logins(json.dumps({"auths": {front: login}})), no_identity)
+        place = {"registry": f"{front}/x", "images": None, "bases": {RuntimeType.PYTHON: f"{front}/base/python:1"}}
+        builder = make_builder(tmp_path / "builder", sources, package_cache, registries, **place)
+        await push_plain(registries.repository(Reference.parse(f"{front}/base/python:1")))
+        log = Log()
+        image, _, made = await assembled(builder, small(sources), log)
+        published = await builder.publish(image, made, log)
+        assert "1 mounted" in log.text
+        credentials = ["--creds", ":".join(tokens.login)]
+        assert inspected(published.location, *credentials)["Digest"] == published.digest
+        await builder.ensure_unpublished(image, made, log, nobody)
+        assert await registries.repository(Reference.parse(published.location)).named("1") == ""
+        await registries.close()
+    tokens.stop()
+
+
+async def push_plain(repository: Repository) -> None:
+    """A base image of one layer, pushed as Slipway pushes."""
+    layer = igzip.compress(small_layer(), 2, mtime=0)
+    system, _, architecture = this_platform().partition("/")
+    rootfs = {"type": "layers", "diff_ids": [digest_of(small_layer())]}
+    config = json.dumps({"os": system, "architecture": architecture, "rootfs": rootfs}).encode()
+    for blob in (layer, config):
+        await repository.upload(digest_of(blob), blob)
+    described = [
+        {"mediaType": kind, "digest": digest_of(blob), "size": len(blob)}
+        for kind, blob in ((CONFIG, config), (LAYER, layer))
+    ]
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": described[0], "layers": described[1:]}
+    await repository.put_manifest(json.dumps(manifest).encode(), "1")
 
 
 async def test_two_accounts_of_one_name_share_no_repository(make, host, sources):
@@ -256,7 +326,7 @@ async def test_an_image_has_its_packages_its_provenance_and_its_lock_beside_it(m
     assert "six==1.17.0" in content_of(published.location, about[LOCK_TYPE], tmp_path)
 
 
-async def test_what_is_said_about_an_image_is_said_once_and_goes_with_it(make, host, sources):
+async def test_what_is_said_about_an_image_is_said_once_and_stays_with_its_other_name(make, host, sources):
     builder = make(host, f"{host}/base/python:1")
     image, _, layers = await assembled(builder, small(sources))
     published = await builder.publish(image, layers, Log())
@@ -264,9 +334,23 @@ async def test_what_is_said_about_an_image_is_said_once_and_goes_with_it(make, h
     again = replace(image, version=2, operation_id=ID.format(5))
     assert (await builder.publish(again, layers, Log())).digest == published.digest
     assert referred(published.location, published.digest) == first
-    await builder.ensure_unpublished(again, layers, Log())
+    for one in (again, image):
+        with pytest.raises(BuildFailed, match="stays: the registry deletes no tags"):
+            await builder.ensure_unpublished(one, layers, Log(), nobody)
+        assert referred(published.location, published.digest) == first
+        assert inspected(published.location)["Digest"] == published.digest
+
+
+async def test_what_is_said_about_an_image_goes_with_its_last_name(make, host, sources):
+    builder = make(host, f"{host}/base/python:1")
+    image, _, layers = await assembled(builder, small(sources))
+    published = await builder.publish(image, layers, Log())
+    first = referred(published.location, published.digest)
+    with pytest.raises(BuildFailed, match="stays: the registry deletes no tags"):
+        await builder.ensure_unpublished(image, layers, Log(), somebody)
     assert referred(published.location, published.digest) == first
-    await builder.ensure_unpublished(image, layers, Log())
+    await builder.ensure_unpublished(image, layers, Log(), nobody)
+    assert tag_status(published.location) == 404
     assert tag_status(f"{published.location.rpartition(':')[0]}:{tag(published.digest)}") == 404
 
 
@@ -283,6 +367,16 @@ async def test_an_image_for_another_platform_is_made_of_that_platforms_base_and_
     ran(judge("umoci"), "unpack", "--rootless", "--image", f"{copied}:x", tmp_path / "bundle")
     (native,) = (tmp_path / "bundle" / "rootfs" / "opt" / "slipway" / "python").rglob("_speedups*.so")
     assert {"arm64": "aarch64", "amd64": "x86_64"}[architecture] in native.name
+
+
+async def test_an_image_for_a_variant_says_so_and_is_made_of_the_same_wheels(make, host, sources):
+    platform = "linux/amd64/v3"
+    push_base(host, "base/variants", small_layer(), platform="linux/amd64", others=())
+    published = await built(make(host, f"{host}/base/variants:1", platform=platform), small(sources))
+    shown = json.loads(
+        ran(judge("skopeo"), "inspect", "--tls-verify=false", "--config", "--raw", f"docker://{published.location}")
+    )
+    assert (shown["os"], shown["architecture"], shown["variant"]) == ("linux", "amd64", "v3")
 
 
 async def test_layers_may_be_compressed_by_zstd(make, host, sources, tmp_path):

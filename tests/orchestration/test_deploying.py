@@ -34,6 +34,23 @@ async def test_two_services_of_one_name_conflict():
         await world.creating(image_id)
 
 
+@pytest.mark.parametrize("state", [State.FAILED, State.CANCELLED, State.NOT_STARTED, State.SUCCEEDED])
+async def test_a_name_that_is_taken_is_refused_saying_by_which_service_how_it_is_and_what_may_be_done(state):
+    world = World()
+    image_id = await world.built()
+    if state is State.FAILED:
+        world.compute.otherwise = failed_rollout("CrashLoopBackOff")
+    operation = await world.creating(image_id)
+    if state is State.CANCELLED:
+        await world.operations.cancel(ACCOUNT, operation.id)
+    if state is not State.NOT_STARTED:
+        await world.settle()
+    with pytest.raises(Conflict) as refused:
+        await world.creating(image_id)
+    assert refused.value.code == "NameTaken"
+    assert f"service {operation.resource_id} has: it is {state}, and PUT changes it, DELETE ends it" in refused.value.message
+
+
 async def test_an_unknown_compute_resource_is_refused_naming_those_there_are():
     world = World()
     image_id = await world.built()

@@ -245,14 +245,33 @@ async def test_a_pause_is_as_long_as_who_refused_asks_for(world):
     assert "busy" in waiting.waiting_for
 
 
-async def test_a_pause_without_end_is_longer_than_there_is_time_for(world):
+@pytest.mark.parametrize("pause", [3600, float("9" * 400)])
+async def test_a_pause_that_is_longer_than_there_is_time_for_is_cut_so_that_one_more_try_fits(world, pause):
+    async def busy():
+        if build.ran == 1:
+            raise Throttled("busy", retry_after=pause)
+        return Next("dependencies")
+
+    operation, build = await accepted(world), Halting(world, busy)
+    await build.engine("one").run(ACCOUNT, operation.id)
+    waiting = await world.operation(operation)
+    assert 59 < (waiting.deadline - waiting.not_before).total_seconds() < 61
+    world.clock.advance(waiting.not_before - world.clock.now())
+    await build.engine("one").run(ACCOUNT, operation.id)
+    assert ((await world.operation(operation)).state, build.ran) == (State.SUCCEEDED, 2)
+
+
+async def test_who_asks_for_a_pause_without_end_is_not_asked_without_end(world):
     async def busy():
         raise Throttled("busy", retry_after=float("9" * 400))
 
     operation, build = await accepted(world), Halting(world, busy)
-    await build.engine("one").run(ACCOUNT, operation.id)
-    ended = await world.operation(operation)
-    assert (ended.state, ended.error.message, build.ran, build.undone) == (State.FAILED, "busy", 1, 1)
+    engine = build.engine("one")
+    while not (waiting := await world.operation(operation)).state.terminal:
+        world.clock.advance(max(waiting.not_before - world.clock.now(), timedelta(0)))
+        await engine.run(ACCOUNT, operation.id)
+    assert (waiting.state, waiting.error.message, build.undone) == (State.FAILED, "busy", 1)
+    assert 2 <= build.ran <= 8
 
 
 @pytest.mark.parametrize("attempts", [1, 3])

@@ -35,6 +35,19 @@ async def test_what_was_deleted_by_hand_is_put_back_by_an_operation():
     assert operation.checkpoint["missing"] == ["Ingress"]
 
 
+async def test_services_that_answer_are_put_back_a_few_at_a_time_and_those_that_do_not_at_once():
+    world = World()
+    image = await world.built()
+    ids = [await world.serving(image, f"digits-{number}") for number in range(30)]
+    world.compute.seen = Survey({service_id: Observed(changed=("Deployment spec",), ready=True) for service_id in ids})
+    await world.surveys.survey(ACCOUNT)
+    assert sum([(await service(world, service_id)).operation_id is not None for service_id in ids]) == 20
+    await world.settle()
+    world.compute.seen = Survey({service_id: Observed(missing=("Deployment",)) for service_id in ids})
+    await world.surveys.survey(ACCOUNT)
+    assert all([(await service(world, service_id)).operation_id is not None for service_id in ids])
+
+
 async def test_a_service_may_be_deleted_while_it_is_put_back():
     world = World()
     service_id = await a_service(world)

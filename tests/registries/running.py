@@ -1,4 +1,4 @@
-"""Real registries on loopback: Debian's `docker-registry`, open, or behind a token service."""
+"""Real registries on loopback: Debian's `docker-registry`, open, or behind a token service, and behind nginx."""
 
 import base64
 import json
@@ -68,6 +68,39 @@ def registry(
         finally:
             running.terminate()
             running.wait(timeout=10)
+
+
+@contextmanager
+def proxy(folder: Path, host: str) -> Iterator[str]:
+    """The host of an nginx before that registry; it hides `Docker-Content-Digest` and compresses, as some in use do."""
+    program, port = judge("nginx"), free_ports(1)[0]
+    folder.mkdir()
+    temporary = "".join(
+        f"{kind}_temp_path {folder / kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "nginx.conf").write_text(f"""
+        daemon off; pid {folder / "pid"}; error_log {folder / "error.log"}; {"user root;" if os.geteuid() == 0 else ""}
+        events {{ }}
+        http {{
+            access_log off; {temporary}
+            server {{
+                listen 127.0.0.1:{port}; client_max_body_size 0; gzip on; gzip_types *; gzip_proxied any; gzip_min_length 1;
+                location / {{
+                    proxy_pass http://{host}; proxy_set_header Host $http_host; proxy_http_version 1.1;
+                    proxy_request_buffering off; proxy_hide_header Docker-Content-Digest;
+                }}
+            }}
+        }}
+    """)
+    running = subprocess.Popen(
+        [program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "start.log")]
+    )
+    try:
+        _wait(f"http://127.0.0.1:{port}/v2/")
+        yield f"127.0.0.1:{port}"
+    finally:
+        running.terminate()
+        running.wait(timeout=10)
 
 
 def _wait(url: str) -> None:

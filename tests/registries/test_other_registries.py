@@ -1,6 +1,6 @@
 """What other registries answer than Debian's does, as stand-ins for them do: refusals, and uploads that go elsewhere."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -14,26 +14,11 @@ from shared.images.describing.artifacts import artifact
 from shared.images.targets import RegistryTarget
 from shared.registries.authority import Authority
 from shared.registries.logins import Login
-from shared.registries.registry import Registry, Repository
-from tests.registries.test_registry import digest_of
+from shared.registries.registry import Registry
+from shared.registries.repository import Repository
+from tests.registries.habits import digest_of, serving
 
 UPLOAD = "/v2/tests/x/blobs/uploads/1"
-
-type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@asynccontextmanager
-async def serving(handler: Handler) -> AsyncIterator[str]:
-    app = web.Application()
-    app.router.add_route("*", "/{tail:.*}", handler)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield "{}:{}".format(*runner.addresses[0])
-    finally:
-        await runner.cleanup()
 
 
 @asynccontextmanager

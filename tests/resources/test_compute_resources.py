@@ -84,6 +84,8 @@ async def test_services_keep_the_place_they_run_in():
         cluster(namespace="others"),
         cluster(frontEnd={"address": "https://elsewhere.example.com"}),
         cluster(frontEnd={"address": "https://scoring.example.com", "kind": "gateway", "gateway": "public"}),
+        cluster(frontEnd={"address": "https://scoring.example.com", "path": "/{account}/{service}"}),
+        cluster(frontEnd={"address": "https://scoring.example.com", "claimNamespace": "front-end"}),
         cluster(scaling={"kind": "keda"}),
     ):
         with pytest.raises(Conflict, match=f"prod is still used by service {service_id}"):

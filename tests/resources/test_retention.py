@@ -11,7 +11,7 @@ from shared.domain.models import Model, ModelRequest
 from shared.domain.operations import Operation, State
 from shared.domain.services import ServiceUpdateRequest
 from shared.resources.repeatability import RecordedRequest, Repeatable
-from shared.resources.tags import ExpectedTags
+from shared.resources.tags import Preconditions, Tags
 from tests.operations import an_operation
 from tests.twins import ACCOUNT, World
 
@@ -55,15 +55,15 @@ async def test_more_than_a_page_is_removed_at_once():
 async def test_an_update_that_comes_again_when_its_operation_is_forgotten_is_told_that_the_service_has_changed():
     world = World()
     service_id = await world.serving(await world.built())
-    seen = ExpectedTags(frozenset({(await world.services.get(ACCOUNT, service_id)).tag}))
+    seen = Preconditions(Tags(frozenset({(await world.services.get(ACCOUNT, service_id)).tag})))
     update = ServiceUpdateRequest(max_concurrent_requests_per_container=3)
-    accepted = await world.services.update(ACCOUNT, service_id, update, expected=seen)
-    assert await world.services.update(ACCOUNT, service_id, update, expected=seen) == accepted
+    accepted = await world.services.update(ACCOUNT, service_id, update, preconditions=seen)
+    assert await world.services.update(ACCOUNT, service_id, update, preconditions=seen) == accepted
     await world.settle()
     world.clock.advance(MONTH + timedelta(hours=1))
     await world.retention.remove(ACCOUNT)
     with pytest.raises(PreconditionFailed, match="If-Match"):
-        await world.services.update(ACCOUNT, service_id, update, expected=seen)
+        await world.services.update(ACCOUNT, service_id, update, preconditions=seen)
 
 
 async def test_a_request_is_remembered_for_a_day_and_then_its_id_is_free():

@@ -22,8 +22,11 @@ MADE_OF_ARGUMENTS = {
     "local/host/routes.py": "of the templates of the app's own routes; a parameter ends at a slash",
 }
 """Patterns that are only known when they run, and of what they are made."""
+PASSED_ON = {"_past": "match"}
+"""Functions that are given a pattern, and the method of it that they call."""
 TABLES = {
     "shared/compute/kubernetes/diagnosis.py": lambda module: [words for words, *_ in module._REFUSALS],
+    "shared/images/drivers/checking.py": lambda module: list(module._ODD),
     "shared/images/packages/pip.py": lambda module: list(module._MEANINGS),
 }
 """Patterns that stand in tables and are searched for one by one."""
@@ -49,6 +52,8 @@ def called(node: ast.AST, owner: str) -> str | None:
     match node:
         case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=method)) if name == owner:
             return method
+        case ast.Call(func=ast.Name(id=function), args=[ast.Name(id=name), *_]) if name == owner:
+            return PASSED_ON.get(function)
     return None
 
 

@@ -1,12 +1,14 @@
 """The promises of the port BuildLogs, kept by the twin and by append blobs alike; and what only blobs can show."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import httpx
 import pytest
+from azure.storage.blob.aio import BlobServiceClient
 
 from shared.domain.accounts import Account
 from shared.domain.ports import BuildLogs, Needed, Unneeded
@@ -141,3 +143,27 @@ async def test_the_log_of_an_image_that_is_gone_is_removed_when_its_time_is_over
     assert log_name(ACCOUNT, listed) not in removed
     assert log_name(ACCOUNT, gone) not in await unneeded(now + timedelta(hours=1))
     await account.close()
+
+
+async def test_what_a_log_says_so_far_is_read_and_nothing_where_there_is_none(logs):
+    image_id = str(uuid4())
+    assert await logs.read(ACCOUNT, image_id) == ""
+    async with logs.writing(ACCOUNT, image_id) as log:
+        log.line("first")
+        log.line("last")
+    first, last = (await logs.read(ACCOUNT, image_id)).splitlines()
+    assert first.endswith("first")
+    assert last.endswith("last")
+
+
+async def test_of_a_very_long_log_the_last_whole_lines_are_read(blobs, azurite):
+    image_id, line = str(uuid4()), b"x" * 1023 + b"\n"
+    async with blobs.writing(ACCOUNT, image_id) as log:
+        log.line("the first of all")
+    async with BlobServiceClient.from_connection_string(azurite.connection_string) as service:
+        blob = service.get_blob_client("build-logs", log_name(ACCOUNT, image_id))
+        for _ in range(3):
+            await blob.append_block(io.BytesIO(line * 3072))
+    text = await blobs.read(ACCOUNT, image_id)
+    assert 8 * 2**20 - len(line) <= len(text) <= 8 * 2**20
+    assert set(text.splitlines()) == {"x" * 1023}

@@ -7,7 +7,17 @@ from typing import Any
 import httpx
 
 from shared.domain.accounts import Account
-from shared.domain.building import Content, ContentLayers, DependencyLayers, ImageSource, NotYet, PublishedImage, Resolved
+from shared.domain.building import (
+    ChosenVersion,
+    Content,
+    ContentLayers,
+    DependencyLayers,
+    ImageSource,
+    IsNamed,
+    NotYet,
+    PublishedImage,
+    Resolved,
+)
 from shared.domain.images import Layer
 from shared.domain.manifests import Asset, Manifest, RuntimeProperties, RuntimeType, TargetRuntime
 from shared.domain.ports import BuildLog
@@ -20,6 +30,11 @@ MANIFEST_ID = "01890000-0000-7000-8000-000000000009"
 WANTED = {"apt_packages": "libgomp1, gcc", "pip_requirements": "https://host/requirements.txt?sig=x"}
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 LAYER = Layer(media_type="x", digest="sha256:" + "d4" * 32, size=1, diff_id="sha256:" + "e5" * 32, title="scoring server")
+
+
+async def nobody() -> bool:
+    """No record names the image besides."""
+    return False
 
 
 class Log:
@@ -52,11 +67,17 @@ class Inner:
         self.asked.append(("content_layers", source))
         return ContentLayers((LAYER,), {})
 
+    async def choose_version(self, source: ImageSource, layers: Sequence[Layer], latest: int) -> ChosenVersion:
+        self.asked.append(("choose_version", source))
+        return ChosenVersion(source.version, is_free=True)
+
     async def publish(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> PublishedImage:
         self.asked.append(("publish", source))
         return PublishedImage(f"over {source.base}", LAYER.digest)
 
-    async def ensure_unpublished(self, source: ImageSource, layers: Sequence[Layer], log: BuildLog) -> None:
+    async def ensure_unpublished(
+        self, source: ImageSource, layers: Sequence[Layer], log: BuildLog, is_named: IsNamed
+    ) -> None:
         self.asked.append(("ensure_unpublished", source))
         self.unpublished.append(layers)
 

@@ -13,7 +13,7 @@ from shared.registries.registries import Registries
 from shared.tasks.builder import TasksImageBuilder
 from tests.registries.running import registry
 from tests.tasks.acr import DENIED, SIGNATURE, TOKEN, Acr, Trouble
-from tests.tasks.making import BASE, LAYER, MANIFEST_ID, OPERATION, WANTED, Inner, Log, push, source
+from tests.tasks.making import BASE, LAYER, MANIFEST_ID, OPERATION, WANTED, Inner, Log, nobody, push, source
 
 KEY = content_key(MANIFEST_ID, "dependencies")
 DIGEST = "sha256:" + "c3" * 32
@@ -242,14 +242,14 @@ async def test_neither_log_nor_error_holds_a_signature_or_token(build, acr):
 async def test_a_cancelled_build_cancels_its_run_and_is_unpublished(build, acr):
     await build.look()
     for _ in range(2):
-        await build.builder.ensure_unpublished(source(**WANTED), (LAYER,), build.log)
+        await build.builder.ensure_unpublished(source(**WANTED), (LAYER,), build.log, nobody)
     assert (acr.run.status, acr.run.cancelled) == ("Canceled", 1)
     assert build.inner.unpublished == [(LAYER,), (LAYER,)]
     assert build.log.lines.count("cancelled the remote run yd1") == 1
 
 
 async def test_a_build_that_began_no_run_is_unpublished_too(build, acr):
-    await build.builder.ensure_unpublished(source(**WANTED), (), build.log)
+    await build.builder.ensure_unpublished(source(**WANTED), (), build.log, nobody)
     assert build.inner.unpublished == [()]
     assert acr.asked == [f"GET /taskRuns/{OPERATION}"]
 

@@ -3,9 +3,9 @@ import pytest
 from shared.domain.errors import BuildFailed
 from shared.domain.manifests import Builder
 from shared.tasks.choosing import ChosenImageBuilder
-from tests.tasks.making import LAYER, Inner, Log, source
+from tests.tasks.making import LAYER, Inner, Log, nobody, source
 
-ALL = ["resolve", "dependency_layers", "content_layers", "publish", "ensure_unpublished"]
+ALL = ["resolve", "dependency_layers", "content_layers", "choose_version", "publish", "ensure_unpublished"]
 REMOTE = [
     {"apt_packages": "gcc"},
     {"builder": Builder.ACR_TASKS},
@@ -19,8 +19,9 @@ async def built(builder: ChosenImageBuilder, wanted: dict[str, object]) -> None:
     await builder.resolve(image, log)
     await builder.dependency_layers(image, log)
     await builder.content_layers(image, log)
+    await builder.choose_version(image, (LAYER,), 1)
     await builder.publish(image, (LAYER,), log)
-    await builder.ensure_unpublished(image, (LAYER,), log)
+    await builder.ensure_unpublished(image, (LAYER,), log, nobody)
 
 
 @pytest.mark.parametrize("wanted", REMOTE)
@@ -49,5 +50,5 @@ async def test_where_remote_builds_are_not_set_up_what_needs_them_is_refused_nam
 
 async def test_what_was_refused_can_be_taken_back():
     here = Inner()
-    await ChosenImageBuilder(here, None).ensure_unpublished(source(apt_packages="gcc"), (), Log())
+    await ChosenImageBuilder(here, None).ensure_unpublished(source(apt_packages="gcc"), (), Log(), nobody)
     assert here.calls == ["ensure_unpublished"]

@@ -7,7 +7,7 @@ from functools import partial
 
 from shared.compute.kubernetes.api import KubernetesApi, group_of, resource_of
 from shared.compute.kubernetes.kinds import DEPLOYMENT, EVENT, POD, SECRET, Kind
-from shared.compute.kubernetes.objects import kinds
+from shared.compute.kubernetes.objects import claims_in, kinds
 from shared.domain.compute_resources import ClusterSettings, ScalerKind, Scaling, ScalingMetric
 from shared.domain.errors import Detail, InvalidRequest, ServiceError
 
@@ -16,6 +16,8 @@ _FIELD = "cluster"
 _AT_ONCE = 8
 _CHANGES = ("list", "create", "patch", "delete")
 """Of all objects of services. Server-side apply is authorized as patch, and as create too where there is nothing yet."""
+
+_CLAIMING = ("get", "list", "create", "delete")
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,9 @@ def permissions(cluster: ClusterSettings) -> tuple[Permission, ...]:
     return (*changed, *_BESIDE)
 
 
-async def checked(api: KubernetesApi, cluster: ClusterSettings) -> Scaling:
-    """How services scale on that cluster, now that it is known what it serves.
+async def checked(api: KubernetesApi, cluster: ClusterSettings, claiming: KubernetesApi | None = None) -> Scaling:
+    """How services scale on that cluster, now that it is known what it serves. `claiming` is a client of the namespace that
+    claims of addresses are in.
 
     Raises InvalidRequest when the cluster cannot be reached as the settings say, and naming all at once that is missing:
     the namespace, kinds of extensions, permissions.
@@ -59,7 +62,8 @@ async def checked(api: KubernetesApi, cluster: ClusterSettings) -> Scaling:
     try:
         await api.version()
         missing = [*await _not_there(api, cluster), *await _not_allowed(api, permissions(cluster))]
-        slots = cluster.scaling.kind is ScalerKind.KEDA or await api.served(_CUSTOM_METRICS)
+        missing += await _not_claimable(claiming or api, cluster)
+        slots = cluster.scaling.kind is ScalerKind.KEDA or await api.answers(_CUSTOM_METRICS)
     except ServiceError as error:
         message = f"{_FIELD}: the cluster cannot be used: {error.message}"
         raise InvalidRequest(message, code=error.code, details=[Detail(error.code, error.message)]) from error
@@ -82,6 +86,16 @@ async def _not_there(api: KubernetesApi, cluster: ClusterSettings) -> list[str]:
 async def _not_allowed(api: KubernetesApi, wanted: Sequence[Permission]) -> list[str]:
     allowed = await _bounded(partial(api.review, one.verb, one.kind, one.subresource) for one in wanted)
     return [f"permission to {one}" for one, may in zip(wanted, allowed, strict=True) if not may]
+
+
+async def _not_claimable(claiming: KubernetesApi, cluster: ClusterSettings) -> list[str]:
+    """What is missing in another namespace than that of services."""
+    named = claims_in(cluster)
+    if named == cluster.namespace:
+        return []
+    wanted = [Permission(verb, SECRET) for verb in _CLAIMING]
+    missing = [] if await claiming.has_namespace() else [f"the namespace {named}"]
+    return missing + [f"{one} in the namespace {named}" for one in await _not_allowed(claiming, wanted)]
 
 
 async def _bounded[T](calls: Iterable[Callable[[], Awaitable[T]]]) -> list[T]:

@@ -12,7 +12,7 @@ from typing import Any
 from shared.compute.kubernetes import kinds
 from shared.compute.kubernetes.failures import Answer, refusal
 from shared.compute.kubernetes.kinds import EVENT, HTTP_ROUTE, POD, SCALED_OBJECT, Kind, Object
-from shared.compute.kubernetes.session import SECONDS, Call, Connect, Session
+from shared.compute.kubernetes.session import APPLY, SECONDS, Call, Connect, Session
 from shared.domain.errors import InvalidRequest, Unavailable, foreign
 
 FIELD_MANAGER = "slipway"
@@ -29,8 +29,9 @@ _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 class KubernetesApi:
     """One namespace of one cluster.
 
-    Every call raises ServiceError (code ClusterForbidden) for what this app may not do, Throttled, and Unavailable when the
-    cluster is away or does not answer in time; what changes something raises LeaseLost before it does.
+    Every call raises ServiceError (ClusterUnauthenticated for credentials that are refused, ClusterForbidden for what this
+    app may not do), Throttled, and Unavailable when the cluster is away or does not answer in time; what changes something
+    raises LeaseLost before it does.
     """
 
     def __init__(self, connect: Connect, namespace: str, *, seconds: float = SECONDS) -> None:
@@ -62,9 +63,18 @@ class KubernetesApi:
             _doing("apply", kind, name),
             query={"fieldManager": FIELD_MANAGER, "force": "true"},
             body=wanted,
-            content_type="application/apply-patch+yaml",
+            content_type=APPLY,
         )
         return _document(await self._session.answer(call), call)
+
+    async def create(self, wanted: Object) -> Object | None:
+        """Make that object; None when there is one of its name, which stays as it is."""
+        kind = _KINDS[wanted["apiVersion"], wanted["kind"]]
+        doing = _doing("create", kind, wanted["metadata"]["name"])
+        call = Call("POST", self._path(kind), doing, query={"fieldManager": FIELD_MANAGER}, body=wanted)
+        answer = await self._session.answer(call)
+        exists = answer.status == 409 and answer.document.get("reason") == "AlreadyExists"
+        return None if exists else _document(answer, call)
 
     async def get(self, kind: Kind, name: str) -> Object | None:
         """The object of that name; None when there is none."""
@@ -135,6 +145,15 @@ class KubernetesApi:
         call = Call("GET", f"/apis/{group}", f"say whether it serves {group}")
         answer = await self._session.answer(call)
         return answer.status != 404 and bool(_document(answer, call))
+
+    async def answers(self, group: str) -> bool:
+        """Whether a group that another server than the API server's own serves can be asked now: its name stays when that
+        server is down."""
+        call = Call("GET", f"/apis/{group}", f"say which versions of {group} it serves")
+        answer = await self._session.answer(call)
+        versions = [] if answer.status == 404 else _document(answer, call).get("versions", [])
+        asked = (Call("GET", f"/apis/{one['groupVersion']}", f"say what {group} holds") for one in versions)
+        return any([(await self._session.answer(call)).ok for call in asked])
 
     async def version(self) -> str:
         """The version that the API server says it is, such as `v1.33.2`."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.compute.kubernetes.endpoint import ConnectionInvalid
 from shared.domain.errors import ServiceError, Unavailable, foreign
+from shared.domain.retry_after import retry_after
 
 if TYPE_CHECKING:
     from azure.keyvault.secrets.aio import SecretClient
@@ -18,6 +19,7 @@ AKS_SCOPE = "6dae42f8-4368-4678-94ff-3960e28e3630/.default"
 """The Microsoft Entra application that the API servers of all managed clusters are."""
 _ARM = "https://management.azure.com"
 _API_VERSION = "2025-10-01"
+_AWAY = "ClusterCredentialsAway"
 _EARLY = 300.0
 """Seconds before a token ends that it counts as ended: a call and two clocks that differ fit in between."""
 
@@ -112,7 +114,8 @@ def _translated(what: str) -> Iterator[None]:
         if status in (401, 403) or isinstance(error, ClientAuthenticationError):
             said = f"Azure does not give this app {what} ({status or 'no sign-in'}): {foreign(error.message)}"
             raise ServiceError(said, code="ClusterCredentialsDenied", retryable=not status) from error
-        raise Unavailable(f"Azure could not give {what} ({status}).", code="ClusterCredentialsAway") from error
+        pause = retry_after(getattr(error.response, "headers", None) or {})
+        raise Unavailable(f"Azure could not give {what} ({status}).", code=_AWAY, retry_after=pause) from error
     except (AzureError, LookupError, TypeError, ValueError) as error:  # the last three for an answer of another shape
         said = f"Azure could not give {what}: {type(error).__name__}."
-        raise Unavailable(said, code="ClusterCredentialsAway") from error
+        raise Unavailable(said, code=_AWAY) from error

@@ -10,8 +10,8 @@ from shared.compute.kubernetes.azure import Azure, IdentityToken
 from shared.compute.kubernetes.endpoint import ConnectionInvalid, Endpoint
 from shared.compute.kubernetes.kubeconfig import Kubeconfig
 from shared.compute.kubernetes.session import Connect
-from shared.compute_settings import ComputeSettings
 from shared.domain.compute_resources import ClusterConnection
+from shared.settings.compute import ComputeSettings
 
 
 @dataclass(frozen=True)

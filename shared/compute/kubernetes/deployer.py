@@ -2,20 +2,22 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 
-from shared.compute.kubernetes import front_end
 from shared.compute.kubernetes.api import KubernetesApi
+from shared.compute.kubernetes.claims import Claims
 from shared.compute.kubernetes.keys import ensure_keys
 from shared.compute.kubernetes.kinds import DEPLOYMENT, POD, SERVICE
-from shared.compute.kubernetes.names import SERVICE_ID, SERVICE_NAME, object_name, selector
+from shared.compute.kubernetes.names import object_name, selector
 from shared.compute.kubernetes.objects import kinds, rendered, route_kind, scaler_kind
 from shared.compute.kubernetes.reading import printed
+from shared.compute.kubernetes.replicas import first_replicas, is_scaled
 from shared.compute.kubernetes.rollouts import look
-from shared.compute.kubernetes.surveying import survey
+from shared.compute.kubernetes.surveying import View, survey
 from shared.domain.accounts import Account
 from shared.domain.compute_resources import ClusterSettings
 from shared.domain.computing import LogQuery, ReplicaLog, Rollout, ServiceSpec, Survey
-from shared.domain.errors import Conflict, DeployFailed, InvalidRequest
+from shared.domain.errors import DeployFailed, InvalidRequest, Unavailable
 from shared.domain.ports import Clock
 from shared.domain.service_settings import AutoScaler, ServiceSettings
 from shared.domain.services import AuthKeys
@@ -25,19 +27,31 @@ from shared.domain.wire import Json
 class KubernetesCompute:
     """One namespace of a cluster. Objects are named after the service's id, so two services never meet."""
 
-    def __init__(self, cluster: ClusterSettings, api: KubernetesApi, clock: Clock) -> None:
+    def __init__(
+        self,
+        cluster: ClusterSettings,
+        api: KubernetesApi,
+        clock: Clock,
+        *,
+        app: str = "",
+        claiming: KubernetesApi | None = None,
+    ) -> None:
+        """`app` tells its objects from those of other apps; `claiming` is a client of the namespace that claims of addresses
+        are in, where that is another one."""
         self._cluster = cluster
         self._api = api
         self._clock = clock
+        self._app = app
+        self._claims = Claims(cluster, app=app, holding=claiming or api, routes=api)
 
     @property
     def supervises(self) -> bool:
         """A cluster puts back pods, and nothing else."""
         return False
 
-    def scoring_uri(self, service_name: str) -> str:
+    def scoring_uri(self, account: Account, service_name: str) -> str:
         """Where that service is called (client-facts.md, 33)."""
-        return f"{front_end.service_uri(self._cluster.front_end, service_name)}/score"
+        return f"{self._cluster.front_end.service_uri(account, service_name)}/score"
 
     def check(self, settings: ServiceSettings) -> None:
         """Raises InvalidRequest where no replica is asked for and nothing here starts one for a call."""
@@ -53,13 +67,15 @@ class KubernetesCompute:
         """Apply all that it is made of. Raises Conflict when another service has its name at this front end, and
         DeployFailed for an image that is in no registry."""
         _refuse_layout(spec)
-        await self._refuse_taken_name(spec)
         current = await self._api.get(DEPLOYMENT, object_name(spec.service_id))
+        await self._claims.ensure(spec, may_be_held=current is not None)
         running = int(current["spec"].get("replicas", 1)) if current else 0
-        if current is not None and not _scaled(spec.settings):  # first of all: it would change the number once it is set
+        if current is not None and not is_scaled(spec.settings):  # first of all: it would change the number once it is set
             await self._api.delete(scaler_kind(self._cluster), object_name(spec.service_id))
+        if current is not None and spec.answered:
+            await self._tell_keys(spec)
         replicas = first_replicas(spec.settings, running)
-        for wanted in rendered(spec, self._cluster, replicas=replicas, awake=not spec.answered):
+        for wanted in rendered(spec, self._cluster, replicas=replicas, awake=not spec.answered, app=self._app):
             await self._api.apply(wanted)
 
     async def rollout(self, spec: ServiceSpec, left: Mapping[str, Json]) -> Rollout:
@@ -78,13 +94,15 @@ class KubernetesCompute:
         await ensure_keys(self._api, service_id, keys)
 
     async def ensure_withdrawn(self, service_id: str) -> None:
-        """Neither the front end nor anybody in the cluster finds it any more."""
+        """Neither the front end nor anybody in the cluster finds it any more, and another one may have its address."""
         leading = (route_kind(self._cluster), SERVICE)
         await asyncio.gather(*(self._api.delete(kind, object_name(service_id)) for kind in leading))
+        await self._claims.release(service_id)
 
     async def ensure_removed(self, service_id: str) -> str:
         """All of its objects begin to go; empty when its pods have gone."""
         await asyncio.gather(*(self._api.delete(kind, object_name(service_id)) for kind in kinds(self._cluster)))
+        await self._claims.release(service_id)
         pods = await self._api.list(POD, selector(service_id))
         return f"the end of {len(pods)} pods" if pods else ""
 
@@ -95,16 +113,13 @@ class KubernetesCompute:
     async def survey(self, account: Account, specs: Sequence[ServiceSpec], known: Collection[str]) -> Survey:
         """What is missing, what is nobody's, and what has not been ready for long."""
         now = self._clock.now()
-        return await survey(self._api, self._cluster, account, specs=specs, known=known, now=now)
+        view = View(self._api, self._claims, self._cluster, self._app)
+        return await survey(view, account, specs=specs, known=known, now=now)
 
-    async def _refuse_taken_name(self, spec: ServiceSpec) -> None:
-        routes = await self._api.list(route_kind(self._cluster), f"{SERVICE_NAME}={spec.service_name}")
-        if any(route["metadata"]["labels"].get(SERVICE_ID) != spec.service_id for route in routes):
-            raise Conflict(
-                f"Another service named '{spec.service_name}' is called at {self._cluster.front_end.address} already; the "
-                "front end tells services apart by name, whatever account they are in. Choose another name, or delete it.",
-                code="ServiceNameTaken",
-            )
+    async def _tell_keys(self, spec: ServiceSpec) -> None:
+        """Pods that run on are told of keys that are put back: applying the Secret alone would tell nobody."""
+        with suppress(Unavailable):  # there is no Secret: the pods that read the new one are told of nothing else
+            await ensure_keys(self._api, spec.service_id, spec.keys)
 
 
 def _refuse_layout(spec: ServiceSpec) -> None:
@@ -114,15 +129,3 @@ def _refuse_layout(spec: ServiceSpec) -> None:
             "and build it again.",
             code="ImageNotInRegistry",
         )
-
-
-def first_replicas(settings: ServiceSettings, running: int) -> int:
-    """How many replicas a Deployment is applied with, where `running` are there: what an autoscaler has set stays."""
-    scaler = settings.auto_scaler or AutoScaler()
-    if not scaler.autoscale_enabled:
-        return settings.num_replicas or 0
-    return min(max(running, scaler.min_replicas or 0, 1), scaler.max_replicas or 1)
-
-
-def _scaled(settings: ServiceSettings) -> bool:
-    return bool(settings.auto_scaler and settings.auto_scaler.autoscale_enabled)

@@ -20,14 +20,30 @@ _REFUSAL_GRACE = timedelta(seconds=30)
 _UNKNOWN_REFUSAL_GRACE = timedelta(minutes=2)
 _ANSWERS_NOTHING = timedelta(minutes=5)
 _LOG_LINES = 20
+_SPECIFIED = 500
 
 _REFUSALS = (
     ("exceeded quota", "QuotaExceeded", 400, "QuotaExceeded"),
+    ("failed quota", "QuotaNeedsReservation", 400, FAILED),
     ("violates PodSecurity", "PodSecurity", 500, FAILED),
-    ("denied the request", "AdmissionDenied", 400, FAILED),
-    (r"(maximum|minimum) \S+ usage per|max limit to request ratio per", "LimitRange", 400, FAILED),
+    (r"denied (the )?request", "AdmissionDenied", 400, FAILED),
+    (
+        r"(maximum|minimum) \S+ usage per|max limit to request ratio per|must be less than or equal to",
+        "LimitRange",
+        400,
+        FAILED,
+    ),
 )
 """What the API server says of pods that it does not take: its words, the reason, whose it is to mend, and the code."""
+_FIELDS = {
+    "limits.cpu": "cpuLimit",
+    "limits.memory": "memoryLimit",
+    "requests.cpu": "cpu",
+    "cpu": "cpu",
+    "requests.memory": "memory",
+    "memory": "memory",
+}
+"""What a quota wants to be specified, as fields of a reservation."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +99,7 @@ def diagnosed(deployment: Object, pods: Sequence[Object], events: Sequence[Objec
     return Diagnosis(ready, wanted, f"{waits}. {trouble.message}" if trouble else waits)
 
 
-def observed(deployment: Object, pods: Sequence[Object], now: datetime) -> Observed:
+def observed(deployment: Object, pods: Sequence[Object], now: datetime, events: Sequence[Object] = ()) -> Observed:
     """How a service fares that was deployed before: it has failed when nothing of it has been ready for five minutes."""
     if _wanted(deployment) == 0 or deployment.get("status", {}).get("readyReplicas", 0) > 0:
         return Observed(ready=True)
@@ -91,7 +107,7 @@ def observed(deployment: Object, pods: Sequence[Object], now: datetime) -> Obser
     since = turned(deployment, "Available", "False")
     if since is None or now - max([since, *_last_ready(living)]) < _ANSWERS_NOTHING:
         return Observed()
-    trouble = _worst(deployment, living, (), now)
+    trouble = _worst(deployment, living, events, now)
     return Observed(error=trouble.error if trouble else _answers_nothing())
 
 
@@ -114,7 +130,8 @@ def _rolled_out(deployment: Object) -> bool:
 
 def _worst(deployment: Object, pods: Sequence[Object], events: Sequence[Object], now: datetime) -> Trouble | None:
     """What is final before what is not; then pods that were refused before pods that fare badly."""
-    found = (_refusal(deployment, now), *(pod_trouble(PodView.of(pod, events, now)) for pod in pods))
+    of_pods = (pod_trouble(PodView.of(pod, events, now)) for pod in pods)
+    found = (_refusal(deployment, now), *of_pods, _paused(deployment))
     return max((trouble for trouble in found if trouble), key=lambda trouble: trouble.final, default=None)
 
 
@@ -127,8 +144,24 @@ def _refusal(deployment: Object, now: datetime) -> Trouble | None:
     message = f"The cluster takes no replica of the service: {foreign(said)}"
     for words, reason, status, code in _REFUSALS:
         if re.search(words, said):
-            return Trouble(reason, message, status, lasted >= _REFUSAL_GRACE, code=code)
+            return Trouble(reason, f"{message}{_remedy(said)}", status, lasted >= _REFUSAL_GRACE, code=code)
     return Trouble(failure.get("reason") or "FailedCreate", message, 500, lasted >= _UNKNOWN_REFUSAL_GRACE)
+
+
+def _remedy(said: str) -> str:
+    """The fields to give, where a quota wants to know more."""
+    specify = said.partition("must specify")[2][:_SPECIFIED]
+    fields = dict.fromkeys(_FIELDS[name] for name in re.split(r"[\s,;]+", specify) if name in _FIELDS)
+    return f" Give {' and '.join(f'containerResourceReservation.{field}' for field in fields)}." if fields else ""
+
+
+def _paused(deployment: Object) -> Trouble | None:
+    """Somebody has said that it is not to be rolled out."""
+    if not deployment["spec"].get("paused"):
+        return None
+    name = deployment["metadata"].get("name", "")
+    message = f"The Deployment is paused, so no new replica is started. To go on: kubectl rollout resume deployment/{name}"
+    return Trouble("DeploymentPaused", message, 500, final=True)
 
 
 def _timed_out(ready: int, wanted: int) -> ErrorResponse:

@@ -11,10 +11,12 @@ from functools import cached_property
 from typing import Any
 
 from shared.domain.errors import Conflict, DeployFailed, Detail, ServiceError, Throttled, Unavailable, foreign
+from shared.domain.retry_after import retry_after
 
 FAILED = "KubernetesDeploymentFailed"
 _AWAY = "ClusterUnavailable"
 _FORBIDDEN = "ClusterForbidden"
+_UNAUTHENTICATED = "ClusterUnauthenticated"
 _SAID_LENGTH = 1000
 """The words of an admission webhook are all that a user gets to see of its policy."""
 _NOT_AUTHORIZED = re.compile(r'User "[^"]*" cannot ')
@@ -58,19 +60,22 @@ class Answer:
     @property
     def retry_after(self) -> float | None:
         """How many seconds it asks for, if it does."""
-        pause = self.headers.get("Retry-After", "")
-        return float(pause) if pause.isdecimal() else None
+        return retry_after(self.headers)
 
 
 def refusal(answer: Answer, doing: str) -> ServiceError:
     """The error that the answer is; `doing` says what was asked: the verb, the kind, the name.
 
     What does not heal is a DeployFailed with the API server's words: 400 when a user can mend it, 500 for a namespace or a
-    kind that is not there. Missing permissions do not heal either. Conflict, Throttled and Unavailable are for trying again.
+    kind that is not there. All else is for trying again: credentials and permissions, too, since an API server that has
+    just started knows neither.
     """
-    if answer.status == 401 or (answer.status == 403 and not _by_admission(answer)):
-        message = f"The cluster does not permit this app to {doing} ({answer.status}): {answer.said}"
-        return ServiceError(message, code=_FORBIDDEN)
+    if answer.status == 401:
+        message = f"The cluster refuses the credentials of this app, asked to {doing} (401): {answer.said}"
+        return ServiceError(message, code=_UNAUTHENTICATED, retryable=True)
+    if answer.status == 403 and not _by_admission(answer):
+        message = f"The cluster does not permit this app to {doing} (403): {answer.said}"
+        return ServiceError(message, code=_FORBIDDEN, retryable=True)
     if answer.status == 409:
         message = f"The cluster could not {doing}, something else was changing it: {answer.said}"
         return Conflict(message, code="ClusterConflict", retryable=True)

@@ -2,22 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-from shared.domain.compute_resources import FrontEnd
-
 if TYPE_CHECKING:
     import aiohttp
 
 _SECONDS = 10.0
-_TIMES = 3
+_TIMES = 5
 """So many answers in a row, each on a connection of its own: replicas that go have their share for a moment."""
 _HEALTHY, _PARKED = 200, 503
 _REVISION = "x-slipway-revision"
 """The header by which a replica tells who sends a key which revision of the service it is of."""
-
-
-def service_uri(front_end: FrontEnd, service_name: str) -> str:
-    """The address below which a service answers, without a slash at its end."""
-    return f"{front_end.address.rstrip('/')}/api/v1/service/{service_name}"
 
 
 async def what_is_amiss(address: str, key: str, revision: str) -> str:

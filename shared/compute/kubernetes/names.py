@@ -4,6 +4,7 @@ Source: Kubernetes' recommended labels and its syntax of label values; client-fa
 """
 
 import hashlib
+import hmac
 import re
 
 from shared.compute.environment import image_version
@@ -13,12 +14,20 @@ from shared.domain.computing import ServiceSpec
 SERVICE_ID = "slipway.io/service-id"
 SERVICE_NAME = "slipway.io/service-name"
 ACCOUNT = "slipway.io/account"
+APP = "slipway.io/app"
+"""Label of the app whose object it is: several may use one namespace."""
+CLAIM = "slipway.io/claim"
 REVISION = "slipway.io/revision"
 """Label of the pods of one template, and of no other (`objects.revision`)."""
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "slipway"
 
 _LONGEST_LABEL = 63
+
+
+def app_id(secret: bytes) -> str:
+    """What tells the objects of the app with that secret from those of others, and tells nothing of it."""
+    return hmac.new(secret, b"app of kubernetes objects", hashlib.sha256).hexdigest()[:32]
 
 
 def object_name(service_id: str) -> str:

@@ -11,12 +11,14 @@ from typing import Any
 
 from shared.compute.kubernetes.api import KubernetesApi
 from shared.compute.kubernetes.diagnosis import Diagnosis, diagnosed
-from shared.compute.kubernetes.front_end import service_uri, what_is_amiss
+from shared.compute.kubernetes.front_end import what_is_amiss
 from shared.compute.kubernetes.kinds import DEPLOYMENT, POD, Object
 from shared.compute.kubernetes.names import REVISION, object_name, selector
+from shared.compute.kubernetes.objects import route_kind
 from shared.compute.kubernetes.objects.deployment import deployment as rendered_deployment
 from shared.compute.kubernetes.objects.deployment import revision
 from shared.compute.kubernetes.objects.scaling import scaler
+from shared.compute.kubernetes.routing import route_error, what_is_said_of
 from shared.compute.kubernetes.statuses import PodView, counts, is_ready
 from shared.compute.kubernetes.troubles import FAILED, pod_trouble
 from shared.domain.compute_resources import ClusterSettings
@@ -49,8 +51,8 @@ class _Left:
     def wait(self, waiting_for: str, deployment: Object) -> Rollout:
         """Look again, after twice the pause of last time. Of the Deployment, what a diagnosis reads is left."""
         kept: dict[str, Json] = {
-            "metadata": {"generation": deployment["metadata"].get("generation", 0)},
-            "spec": {"replicas": deployment["spec"].get("replicas", 1)},
+            "metadata": {name: deployment["metadata"].get(name) or 0 for name in ("generation", "name")},
+            "spec": {name: deployment["spec"][name] for name in ("replicas", "paused") if name in deployment["spec"]},
             "status": deployment.get("status", {}),
         }
         left: dict[str, Json] = {"look": self.look + 1, "deployment": kept, "waitingFor": waiting_for}
@@ -77,10 +79,13 @@ async def look(
         return Rollout(error=(await _with_log(api, found)).error)
     if not found.done:
         return before.wait(before.waiting_for or found.waiting_for, deployment)
-    health = f"{service_uri(cluster.front_end, spec.service_name)}/"
+    health = f"{cluster.front_end.service_uri(spec.account, spec.service_name)}/"
     amiss = await what_is_amiss(health, spec.keys.primary_key, _revision(cluster, spec) if found.wanted else "")
     if amiss:
-        return before.wait(f"the front end to lead to the service: {amiss}", deployment)
+        routes = await api.list(route_kind(cluster), selector(spec.service_id))
+        refused = next((error for route in routes if (error := route_error(route, now, _SLOW))), None)
+        said = " ".join((f"the front end to lead to the service: {amiss}.", *map(what_is_said_of, routes))).strip()
+        return Rollout(error=refused) if refused else before.wait(said, deployment)
     await _let_sleep(api, cluster, spec)
     return Rollout(ready=True)
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from shared.compute.kubernetes.encoding import applied_text
 from shared.compute.kubernetes.endpoint import Endpoint, client
 from shared.compute.kubernetes.failures import Answer, unreachable
 from shared.domain.errors import Unavailable
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 type Connect = Callable[[], Awaitable[Endpoint]]
 """Finds out where the API server is and how one signs in, anew each time."""
 
+APPLY = "application/apply-patch+yaml; charset=utf-8"
+"""Of server-side apply. With the charset, which API servers skip, the package hands a body on as it is."""
 SECONDS = 15.0
 _CHUNK = 64 * 1024
-_EFFECTS = ("PUT", "PATCH", "DELETE")
+_EFFECTS = ("POST", "PUT", "PATCH", "DELETE")
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class Session:
             if call.method in _EFFECTS:
                 check_fence()
             self.calls += 1
-            answered = await api.call_api(*signed[:3], body=call.body, _request_timeout=_no_limit())
+            answered = await api.call_api(*signed[:3], body=_body(call), _request_timeout=_no_limit())
             async with answered.response as response:
                 return Answer(response.status, response.headers, await _read(response, call.most))
 
@@ -128,6 +131,10 @@ class _Opened:
     async def _close_when_done(self) -> None:
         if self._retired and not self._users:
             await self._api.close()  # type: ignore[no-untyped-call]
+
+
+def _body(call: Call) -> Mapping[str, Any] | bytes | None:
+    return applied_text(call.body) if call.body is not None and call.content_type == APPLY else call.body
 
 
 def _no_limit() -> "aiohttp.ClientTimeout":

@@ -17,6 +17,7 @@ import aiohttp
 from yarl import URL
 
 from shared.domain.errors import BuildFailed, foreign
+from shared.domain.retry_after import retry_after
 from shared.images.content.addresses import Gate
 
 _CHUNK = 1024 * 1024
@@ -208,7 +209,7 @@ class Fetcher:
         for _ in range(_MOST_REDIRECTS + 1):
             answer = await self._get(place, headers, stack)
             if answer.status not in _REDIRECTS:
-                _check_status(place, answer.status)
+                _check_status(place, answer)
                 return answer
             place = _redirect(place, answer.headers.get("Location", ""))
         raise _refused(url, f"it redirects more than {_MOST_REDIRECTS} times")
@@ -262,9 +263,10 @@ _HINTS = {
 }
 
 
-def _check_status(url: URL, status: int) -> None:
+def _check_status(url: URL, answer: aiohttp.ClientResponse) -> None:
+    status = answer.status
     if status >= 500 or status in (408, 429):
-        raise _failure(url, f"its server answers {status}", retryable=True)
+        raise _failure(url, f"its server answers {status}", retryable=True, pause=retry_after(answer.headers))
     if status not in (200, 206, 304):
         raise _refused(url, f"{_HINTS.get(status, 'its server refuses')} ({status})")
 
@@ -281,5 +283,6 @@ def _refused(url: object, reason: str) -> BuildFailed:
     return _failure(url, reason, retryable=False)
 
 
-def _failure(url: object, reason: str, *, retryable: bool) -> BuildFailed:
-    return BuildFailed(f"{foreign(url)} cannot be fetched: {reason}.", code="SourceUnreachable", retryable=retryable)
+def _failure(url: object, reason: str, *, retryable: bool, pause: float | None = None) -> BuildFailed:
+    message = f"{foreign(url)} cannot be fetched: {reason}."
+    return BuildFailed(message, code="SourceUnreachable", retryable=retryable, retry_after=pause)

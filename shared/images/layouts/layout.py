@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
+from shared.domain.building import TAG_TAKEN
 from shared.domain.errors import BuildFailed, Unavailable
 from shared.domain.fencing import check_fence
 from shared.images.describing.artifacts import MANIFEST_TYPE, Artifact
@@ -93,7 +94,7 @@ class ImageLayout:
         with self._changing_index() as index:
             entries = [entry for entry in index["manifests"] if tag_of(entry) == tag]
             if any(entry["digest"] != digest for entry in entries):
-                raise BuildFailed(f"The tag {tag} names another image already; a tag never moves.", code="TagTaken")
+                raise BuildFailed(f"The tag {tag} names another image already; a tag never moves.", code=TAG_TAKEN)
             if not entries:
                 annotations = {_REF_NAME: tag}
                 descriptor = {"mediaType": MANIFEST_TYPE, "digest": digest, "size": len(content), "annotations": annotations}
@@ -114,14 +115,22 @@ class ImageLayout:
         used = [entry for entry in about if all(self.has_blob(blob) for blob in self.blobs_of(entry["digest"]))]
         return frozenset(str(entry.get("artifactType", "")) for entry in used)
 
-    def remove_tag(self, tag: str, digest: str = "") -> None:
-        """Nothing has that tag, and nothing is about that digest unless another tag has it; blobs stay."""
+    def named(self, tag: str) -> str:
+        """The digest that the tag names, empty when nothing has it."""
+        return next((str(entry["digest"]) for entry in self.manifests() if tag_of(entry) == tag), "")
+
+    def tags(self) -> list[str]:
+        """All tags."""
+        return [tag_of(entry) for entry in self.manifests() if tag_of(entry)]
+
+    def remove_tag(self, tag: str, digest: str, *, keep_artifacts: bool = False) -> None:
+        """The tag does not name that digest, and nothing is about it unless another tag has it; blobs stay. A tag that names
+        another digest is another's, and stays."""
         with self._changing_index() as index:
-            kept = [entry for entry in index["manifests"] if tag_of(entry) != tag]
+            kept = [entry for entry in index["manifests"] if (tag_of(entry), entry["digest"]) != (tag, digest)]
             tagged = {entry["digest"] for entry in kept if tag_of(entry)}
-            index["manifests"] = [
-                entry for entry in kept if digest in tagged or tag_of(entry) or self.subject(entry) != digest
-            ]
+            stay = keep_artifacts or digest in tagged
+            index["manifests"] = [entry for entry in kept if stay or tag_of(entry) or self.subject(entry) != digest]
 
     def remove_blob(self, digest: str) -> None:
         """Nothing is that blob, and no artifact of it is listed."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from shared.domain.errors import BuildFailed, ServiceError, Unavailable
+from shared.domain.errors import BuildFailed, InsufficientStorage, ServiceError, Unavailable, says_out_of_room
 from shared.images.packages.conda_packages import refuse_link_outside
 from shared.images.packages.environment import CondaEnvironment
 from shared.images.packing.layers import Entry, file_entry
@@ -103,11 +103,15 @@ class CondaInstaller:
         except subprocess.TimeoutExpired as error:
             message = f"The conda {action} did not end within {seconds:.0f} s."
             raise BuildFailed(message, code="PackagesTimedOut") from error
+        if ended.returncode != 0 and says_out_of_room(ended.stderr):
+            raise InsufficientStorage
         if ended.returncode != 0:
             message = f"The conda {action} broke down, with exit code {ended.returncode}."
             raise BuildFailed(message, code="PackagesFailed") from RuntimeError(ended.stderr)
         answer = json.loads(ended.stdout)
         if failure := answer.get("error"):
+            if says_out_of_room(failure["message"]):
+                raise InsufficientStorage
             raise _ERRORS[failure["kind"]](failure["message"], code=failure["code"])
         return answer["result"]
 

@@ -93,7 +93,7 @@ class Dependencies:
         if not wanted or keys[PIP_LOCK] in source.known:
             return {}
         environment = await self._environment(properties.conda_env_file, log)
-        lines = joined(await self._requirements(properties.pip_requirements, log), self._parsed(environment.pip))
+        lines = joined(await self._requirements(properties.pip_requirements, log), await self._parsed(environment.pip))
         lines = with_spark(lines, environment.specs) if spark else lines
         conda = await self._lock_conda(environment) if environment.specs else ""
         pip = await self._lock_pip(lines, source, log) if lines else ""
@@ -151,17 +151,17 @@ class Dependencies:
             return CondaEnvironment((), (), b"")
         content = await self._fetcher.read(url, _LARGEST_FILE)
         log.line(f"fetched the conda environment: {len(content)} bytes")
-        return parse_environment(content, self._settings.conda_channels, self._settings.python)
+        return await asyncio.to_thread(parse_environment, content, self._settings.conda_channels, self._settings.python)
 
     async def _requirements(self, url: str | None, log: BuildLog) -> tuple[str, ...]:
         if url is None:
             return ()
         content = await self._fetcher.read(url, _LARGEST_FILE)
         log.line(f"fetched the requirements file: {len(content)} bytes")
-        return self._parsed(content)
+        return await self._parsed(content)
 
-    def _parsed(self, content: bytes) -> tuple[str, ...]:
-        return parse_requirements(content, self._settings.indexes)
+    async def _parsed(self, content: bytes) -> tuple[str, ...]:
+        return await asyncio.to_thread(parse_requirements, content, self._settings.indexes)
 
     async def _lock_conda(self, environment: CondaEnvironment) -> str:
         return await asyncio.to_thread(self._conda.lock, environment)

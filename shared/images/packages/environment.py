@@ -12,7 +12,7 @@ from rattler.exceptions import CanonicalMatchSpecError, InvalidChannelError, Inv
 from shared.domain.errors import BuildFailed, foreign
 from shared.images.packages.channels import without_credentials
 
-_LARGEST = 1024 * 1024
+_LARGEST = 128 * 1024
 _LONGEST = 256
 _SECTIONS = ("name", "channels", "dependencies", "prefix")
 _NOT_TAKEN = {

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 from uv import find_uv_bin
 
-from shared.domain.errors import BuildFailed, ServiceError, Unavailable, foreign
+from shared.domain.errors import BuildFailed, InsufficientStorage, ServiceError, Unavailable, foreign, says_out_of_room
 from shared.images.packages.bounded import AT_WORK, TIME_IS_UP, Bounds, Ran, run
 from shared.images.packages.compiling import wanted_a_compiler, without_compilers
 from shared.images.packages.distributions import LockedPackage, locked, pure_distributions, with_given_hashes
@@ -138,6 +138,8 @@ class PackageInstaller:
         return BuildFailed(message, code="PackagesTimedOut")
 
     def _failure(self, ran: Ran) -> ServiceError:
+        if says_out_of_room(ran.said):
+            return InsufficientStorage()
         its_own, (kind, code, message) = _its_own(ran), _meaning(ran)
         built, why = _BUILD_FAILED.search(its_own), Unsatisfiable.read(its_own)
         if code == "PackagesFailed" and built:

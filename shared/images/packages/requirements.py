@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 
 from shared.domain.errors import BuildFailed, Detail, foreign
 
+_MOST_LINES, _LONGEST_LINE = 2000, 2000
 _COMMENT = re.compile(r"(?:^|\s)#")
 _HASH = re.compile(r"\s--hash[= ]\S+")
 _INDEX_OPTIONS = frozenset({"-i", "-f", "--index-url", "--extra-index-url", "--find-links"})
@@ -59,8 +60,12 @@ def parse_requirements(content: bytes, indexes: tuple[str, ...] = ()) -> tuple[s
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise BuildFailed("The requirements file is not UTF-8 text.", code="BadRequirements") from None
-    taken = {_place(index) for index in indexes}
-    kept = [_parsed(number, line) for number, line in _lines(text) if not _names_indexes(number, line, taken)]
+    taken, lines = {_place(index) for index in indexes}, _lines(text)
+    if len(lines) > _MOST_LINES:
+        raise BuildFailed(
+            f"The requirements file has {len(lines)} requirements; accepted are {_MOST_LINES}.", code="BadRequirements"
+        )
+    kept = [_parsed(number, line) for number, line in lines if not _names_indexes(number, line, taken)]
     names = {_requirement_name(line) for line in kept}
     return tuple(kept if "setuptools" in names or not kept else [*kept, SETUPTOOLS])
 
@@ -132,9 +137,12 @@ def configuration(indexes: Sequence[str]) -> str:
 
 
 def _parsed(number: int, line: str) -> str:
+    named = _HASH.sub("", f" {line}").strip()
+    if len(named) > _LONGEST_LINE:
+        raise _refused(number, line, f"it has {len(named)} characters; accepted are {_LONGEST_LINE}, hashes not counted")
     try:
-        requirement = Requirement(_HASH.sub("", f" {line}").strip())
-    except InvalidRequirement:
+        requirement = Requirement(named)
+    except (InvalidRequirement, RecursionError):
         raise _refused(number, line, "it is no package name with versions (PEP 508); paths and URLs are not taken") from None
     if requirement.url is not None:
         raise _refused(number, requirement.name, "packages come from the index, not from a URL")

@@ -16,7 +16,7 @@ from pathlib import Path
 from local.azurite.server import free_ports
 from tests.clusters.changes import changes
 from tests.clusters.cluster import Cluster
-from tests.clusters.front_end.routes import Route, routes
+from tests.clusters.front_end.routes import Route, led, routes
 from tests.registries.running import judge
 from tests.waiting import until
 
@@ -142,7 +142,8 @@ class Nginx:
 
     async def _write(self, folder: Path) -> bool:
         """Write the configuration; false when it was so already."""
-        text = configuration(await routes(self._cluster), folder, self._port)
+        found = [await led(self._cluster, route) for route in await routes(self._cluster)]
+        text = configuration(found, folder, self._port)
         changed, self._written = text != self._written, text
         if changed:
             (folder / "new.conf").write_text(text)

@@ -17,7 +17,7 @@ from runtime.slipway_server.scoring import Scoring
 from runtime.slipway_server.settings import Settings
 from runtime.slipway_server.work.workers import Workers
 from tests.clusters.cluster import Cluster, Object
-from tests.clusters.front_end.routes import routes
+from tests.clusters.front_end.routes import led, routes
 from tests.clusters.node.environment import environment_of
 from tests.clusters.node.volumes import Volumes
 
@@ -34,7 +34,7 @@ class FrontEndOfTest:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["FrontEndOfTest"]:
         application = web.Application()
-        application.router.add_get("/api/v1/service/{name}/", self._answer)
+        application.router.add_get("/{path:.*}", self._answer)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -45,14 +45,14 @@ class FrontEndOfTest:
             await runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.Response:
-        found = await routes(self._cluster, f"slipway.io/service-name={request.match_info['name']}")
-        led = next((route for route in found if route.takes(request.path)), None)
-        if led is None or self.broken:
+        taken = next((route for route in await routes(self._cluster) if route.takes(request.path)), None)
+        if taken is None or self.broken:
             return web.Response(status=404)
-        if not led.pods:
+        pods = (await led(self._cluster, taken)).pods
+        if not pods:
             return web.Response(status=503)
         with tempfile.TemporaryDirectory() as folder:
-            pod = led.pods[next(self._turns) % len(led.pods)]
+            pod = pods[next(self._turns) % len(pods)]
             scoring = await self._scoring(pod, Path(folder))
             answer = _answered(scoring, request)
         return web.Response(status=answer.status, body=answer.body, headers=answer.fields)

@@ -25,13 +25,12 @@ class Route:
         return path == self.path or path.startswith(f"{self.path}/")
 
 
-async def routes(cluster: Cluster, selector: str = "") -> list[Route]:
-    """All of the namespace that carry those labels."""
-    ingresses = await _items(cluster, "networking.k8s.io/v1", "ingresses", selector)
-    http_routes = await _items(cluster, "gateway.networking.k8s.io/v1", "httproutes", selector)
+async def routes(cluster: Cluster) -> list[Route]:
+    """All of the namespace, still without their pods."""
+    ingresses = await _items(cluster, "networking.k8s.io/v1", "ingresses")
+    http_routes = await _items(cluster, "gateway.networking.k8s.io/v1", "httproutes")
     found = [route for each in ingresses for route in _of_ingress(each)]
-    found += [route for each in http_routes for route in _of_http_route(each)]
-    return [await _led(cluster, route) for route in found]
+    return found + [route for each in http_routes for route in _of_http_route(each)]
 
 
 def _of_ingress(ingress: Object) -> list[Route]:
@@ -58,7 +57,7 @@ def _of_http_route(route: Object) -> list[Route]:
     return found
 
 
-async def _led(cluster: Cluster, route: Route) -> Route:
+async def led(cluster: Cluster, route: Route) -> Route:
     """The same with its pods; none where its Service is not there."""
     service = await cluster.request("GET", cluster.path("v1", "services", route.service))
     if service.get("kind") != "Service":
@@ -79,5 +78,5 @@ def _number(pod: Object, port: str | int) -> int:
     return next((each["containerPort"] for each in ports if each.get("name") == port), 0) or int(port)
 
 
-async def _items(cluster: Cluster, api_version: str, plural: str, selector: str) -> list[Object]:
+async def _items(cluster: Cluster, api_version: str, plural: str, selector: str = "") -> list[Object]:
     return (await cluster.request("GET", cluster.path(api_version, plural), labelSelector=selector))["items"]

@@ -11,6 +11,7 @@ import yaml
 from aiohttp import web
 
 from tests.clusters.stand_in import statuses
+from tests.clusters.stand_in.admission import restricted
 from tests.clusters.stand_in.callers import is_admin
 from tests.clusters.stand_in.resources import NAMESPACES, Resource
 from tests.clusters.stand_in.selectors import field_selects, selects
@@ -19,6 +20,7 @@ from tests.clusters.stand_in.store import Stored, Writer
 if TYPE_CHECKING:
     from tests.clusters.stand_in.server import StandIn
 
+APPLY, MERGE = "application/apply-patch+yaml", "application/merge-patch+json"
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get"}
 
 
@@ -69,6 +71,8 @@ class Exchange:
             raise statuses.forbidden(verb, self._resource.named, self._name, self._namespace)
 
     def _verb(self) -> str:
+        if not self._name and self._method in ("PUT", "PATCH"):
+            raise statuses.method_not_allowed()
         if not self._name:
             return {"GET": "list", "DELETE": "deletecollection"}.get(self._method, _VERBS.get(self._method, ""))
         return _VERBS[self._method]
@@ -78,7 +82,7 @@ class Exchange:
 
     def _list(self) -> web.StreamResponse:
         found = self._selected()
-        start = int(base64.b64decode(self._query["continue"])) if "continue" in self._query else 0
+        start = _position(self._query["continue"]) if "continue" in self._query else 0
         limit = int(self._query.get("limit", "0")) or len(found)
         metadata: dict[str, Any] = {"resourceVersion": str(self._store.revision)}
         if len(found) > start + limit:
@@ -100,14 +104,29 @@ class Exchange:
 
     def _create(self) -> web.StreamResponse:
         self._in_a_namespace()
-        created = self._store.create(self._resource, self._namespace, self._document(), self._writer())
+        document = self._document()
+        if self._resource.kind == "Pod":
+            self._admit(document)
+        created = self._store.create(self._resource, self._namespace, document, self._writer())
         if self._resource.kind == "CustomResourceDefinition":
             created.document["status"] = {"conditions": [{"type": "Established", "status": "True"}]}
         return web.json_response(created.shown(), status=201)
 
+    def _admit(self, pod: dict[str, Any]) -> None:
+        labels = self._store.find(NAMESPACES, "", self._namespace).document["metadata"].get("labels", {})
+        guarded = labels.get("pod-security.kubernetes.io/enforce") == "restricted"
+        for admit in (*self._cluster.admission, *([restricted] if guarded else [])):
+            if said := admit(pod):
+                name = pod.get("metadata", {}).get("name") or pod["metadata"].get("generateName", "")
+                raise statuses.not_admitted(self._resource.named, name, said)
+
     def _patch(self) -> web.StreamResponse:
+        if self._content_type not in (APPLY, MERGE):
+            raise statuses.unsupported(f"{MERGE}, {APPLY}")
         document = self._document()
-        if self._content_type == "application/apply-patch+yaml":
+        if self._content_type == APPLY:
+            if "fieldManager" not in self._query:
+                raise statuses.invalid("PatchOptions", "meta.k8s.io", "", "fieldManager", "is required for apply patch")
             if (self._namespace, self._name) not in self._store.objects.get(self._resource, {}):
                 self._authorize("create")
             self._in_a_namespace()
@@ -115,8 +134,6 @@ class Exchange:
             writer = Writer(self._query["fieldManager"], "Apply", self._subresource)
             applied, created = self._store.apply(self._resource, self._namespace, self._name, document, writer, force=force)
             return web.json_response(applied.shown(), status=201 if created else 200)
-        if self._content_type != "application/merge-patch+json":
-            raise statuses.unsupported("application/merge-patch+json, application/apply-patch+yaml")
         live = self._store.find(self._resource, self._namespace, self._name)
         patched = self._store.update(self._resource, live, merge_patched(live.document, document), self._writer())
         return web.json_response(patched.shown())
@@ -155,10 +172,19 @@ class Exchange:
             self._store.find(NAMESPACES, "", self._namespace)
 
     def _document(self) -> dict[str, Any]:
-        try:
-            return json.loads(self._body)
-        except ValueError:
-            return yaml.safe_load(self._body)
+        """The body: JSON, or what is applied, which is YAML."""
+        document = from_yaml(self._body) if self._content_type == APPLY else from_json(self._body)
+        if self._content_type != MERGE:
+            self._check_kind(document)
+        return document
+
+    def _check_kind(self, document: dict[str, Any]) -> None:
+        """A create may leave out what it is; an apply may not."""
+        said, wanted = (document.get("apiVersion"), document.get("kind")), (self._resource.api_version, self._resource.kind)
+        if said != wanted and (any(said) or self._content_type == APPLY):
+            raise statuses.bad_request(
+                f"the object provided is unrecognized (must be of type {wanted[1]} of {wanted[0]}): got {said}"
+            )
 
     def _writer(self) -> Writer:
         return Writer(self._query.get("fieldManager", "unknown"), subresource=self._subresource)
@@ -175,6 +201,37 @@ def merge_patched(target: Any, patch: Any) -> Any:
         else:
             merged[key] = merge_patched(merged.get(key), value)
     return merged
+
+
+def from_json(body: bytes) -> dict[str, Any]:
+    """The body of a create, an update or a merge patch."""
+    try:
+        document = json.loads(body)
+    except ValueError as error:
+        raise statuses.bad_request(f"couldn't get version/kind; json parse error: {error}") from None
+    if not isinstance(document, dict):
+        raise statuses.bad_request("couldn't get version/kind; json parse error: json: cannot unmarshal into an object")
+    return document
+
+
+def from_yaml(body: bytes) -> dict[str, Any]:
+    """What is applied. libyaml's reader is the one that Go's was made of: it refuses what that refuses, in its words."""
+    try:
+        document = yaml.load(body, Loader=yaml.CSafeLoader)
+    except yaml.YAMLError as error:
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or error
+        said = f"error decoding YAML: error converting YAML to JSON: yaml: {problem}"
+        raise statuses.bad_request(said) from None
+    if not isinstance(document, dict):
+        raise statuses.bad_request("error decoding YAML: json: cannot unmarshal into an object")
+    return document
+
+
+def _position(token: str) -> int:
+    try:
+        return int(base64.b64decode(token, validate=True))
+    except ValueError:
+        raise statuses.bad_request(f"continue key is not valid: illegal base64 data in {token[:20]!r}") from None
 
 
 def _bare(document: dict[str, Any]) -> dict[str, Any]:

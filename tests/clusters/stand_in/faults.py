@@ -89,6 +89,12 @@ def expired(times: int | None = 1) -> Fault:
     return _status(Refused(401, "Unauthorized", "Unauthorized"), times)
 
 
+def missing_permission(times: int | None = 1) -> Fault:
+    """RBAC does not let the caller."""
+    said = 'deployments.apps is forbidden: User "slipway-test" cannot get resource "deployments" in API group "apps"'
+    return _status(Refused(403, "Forbidden", said), times)
+
+
 def _status(refused: Refused, times: int | None, headers: dict[str, str] | None = None) -> Fault:
     shown = {"Content-Type": "application/json", **(headers or {})}
     return Fault(refused.code, shown, json.dumps(refused.status).encode(), times=times)

@@ -34,11 +34,21 @@ def _holds(term: re.Match[str], labels: dict[str, str]) -> bool:
     return (key not in labels) == bool(term["absent"])
 
 
+_FIELDS = {"metadata.name", "metadata.namespace"}
+_FIELDS_OF = {
+    "Pod": {"spec.nodeName", "spec.restartPolicy", "status.phase"},
+    "Event": {"involvedObject.kind", "involvedObject.name", "involvedObject.uid", "reason", "type"},
+    "Secret": {"type"},
+}
+
+
 def field_selects(selector: str, document: dict[str, Any]) -> bool:
-    """Whether the object is meant; fields are looked up as they are named."""
+    """Whether the object is meant. Raises Refused for fields that such objects are not selected by."""
     for term in filter(None, selector.split(",")):
         path, _, value = term.replace("==", "=").partition("=")
         negated = path.endswith("!")
+        if path.rstrip("!") not in _FIELDS | _FIELDS_OF.get(document["kind"], set()):
+            raise bad_request(f"field label not supported: {path.rstrip('!')}")
         found: Any = document
         for step in path.rstrip("!").split("."):
             found = (found or {}).get(step)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import ssl
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Self
@@ -11,6 +12,7 @@ import yaml
 from aiohttp import web
 
 from tests.clusters.stand_in import statuses
+from tests.clusters.stand_in.admission import Admission
 from tests.clusters.stand_in.callers import ADMIN, TOKEN, is_admin, kubeconfig, token_of
 from tests.clusters.stand_in.exchange import Exchange, Target
 from tests.clusters.stand_in.faults import Fault, Predicate, Request
@@ -35,8 +37,10 @@ class StandIn:
 
     `calls` are the requests so far; `denied` the permissions that the caller lacks, as `verb resource.group` or
     `verb resource/subresource.group`; `allowed`, unless it is None, all that it has; `needed` what it had to
-    have so far; `tokens` who may call; `groups` more groups of the API that are served by others; `kubelet` is asked for
-    logs, by pod, container and whether those of the run before are meant.
+    have so far; `tokens` who may call; `groups` more groups of the API that are served by others, of which
+    those `down` do not answer; `kubelet` is asked for logs, by pod, container and whether those of the run before are
+    meant; `admission` is what takes pods or does not. For `warming` seconds
+    of `clock` after it was started again, it knows no permissions: everything is answered 403.
     """
 
     def __init__(self, *, validating: bool = True, tls: ssl.SSLContext | None = None) -> None:
@@ -47,6 +51,11 @@ class StandIn:
         self.tokens = {TOKEN}
         self.groups: set[str] = set()
         self.kubelet: Callable[[str, str, bool], list[tuple[datetime | None, str]] | None] = lambda *_: None
+        self.down: set[str] = set()
+        self.admission: list[Admission] = []
+        self.warming = 0.5
+        self.clock = time.monotonic
+        self._warm_at = 0.0
         self.store = Store(validating=validating)
         self._tls = tls
         self._faults: list[tuple[Predicate, Fault, list[int]]] = []
@@ -57,19 +66,32 @@ class StandIn:
         self.add_namespace("default")
 
     async def __aenter__(self) -> Self:
+        await self._start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start_again(self) -> None:
+        """It is back at its address, with all it held."""
+        self._leaving = asyncio.Event()
+        self._warm_at = self.clock() + self.warming
+        await self._start()
+
+    async def stop(self) -> None:
+        """It is away, and whoever waits for an answer gets none."""
+        self._leaving.set()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _start(self) -> None:
         application = web.Application(client_max_size=8 * 1024 * 1024)
         application.router.add_route("*", "/{path:.*}", self._serve)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls)
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._tls)
         await site.start()
         self._port = self._runner.addresses[0][1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._leaving.set()
-        assert self._runner is not None
-        await self._runner.cleanup()
 
     @property
     def url(self) -> str:
@@ -140,7 +162,9 @@ class StandIn:
 
     def _answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
         if not is_admin(request) and token_of(request) not in self.tokens and not request.get_extra_info("peercert"):
-            raise statuses.unauthorized()
+            raise statuses.unauthorized() if token_of(request) else statuses.anonymous(request.method.lower(), request.path)
+        if not is_admin(request) and self.clock() < self._warm_at:
+            raise statuses.forbidden_path(request.method.lower(), request.path)
         if request.path == "/version":
             return web.json_response(VERSION)
         parts = request.path.strip("/").split("/")
@@ -154,6 +178,8 @@ class StandIn:
             namespace, rest = rest[1], rest[2:]
         plural, name, subresource = (*rest, "", "", "")[:3]
         resource = self._resource(api_version, plural)
+        if resource is None and api_version in {one.api_version for one in self._served()}:
+            raise statuses.no_such_resource()
         if resource is None:
             return web.Response(status=404, text="404 page not found\n")
         return Exchange(self, request, body, Target(resource, namespace, name, subresource)).answer()
@@ -172,6 +198,8 @@ class StandIn:
         named = "/".join(parts)
         if len(parts) == 1 and any(one.startswith(f"{named}/") for one in served):
             return web.json_response(group(named, served))
+        if named in served and parts[0] in self.down:
+            return web.Response(status=503, text="service unavailable\n")
         if named in served:
             return web.json_response(resource_list(named, [one for one in self._served() if one.api_version == named]))
         return web.Response(status=404, text="404 page not found\n")

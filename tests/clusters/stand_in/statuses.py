@@ -65,6 +65,16 @@ def not_declared(api_version: str, kind: str, said: str) -> Refused:
     return Refused(500, "", message)
 
 
+def untyped(api_version: str, kind: str, said: str) -> Refused:
+    """What server-side apply says of what it cannot read: an error of the server's, too."""
+    return Refused(500, "", f"failed to create typed patch object ({api_version}, Kind={kind}): {said}")
+
+
+def not_admitted(resource: str, name: str, said: str) -> Refused:
+    """By admission."""
+    return Refused(403, "Forbidden", f'{resource} "{name}" is forbidden: {said}', _about(resource, name))
+
+
 def bad_request(message: str) -> Refused:
     return Refused(400, "BadRequest", message)
 
@@ -75,6 +85,21 @@ def forbidden(verb: str, resource: str, name: str, namespace: str) -> Refused:
     named = f'{resource} "{name}"' if name else resource
     said = f'User "slipway-test" cannot {verb} resource "{plural}" in API group "{group}" in the namespace "{namespace}"'
     return Refused(403, "Forbidden", f"{named} is forbidden: {said}", _about(resource, name))
+
+
+def forbidden_path(verb: str, path: str) -> Refused:
+    """By RBAC, of what is no object; and of everything, as long as it knows no permissions yet."""
+    return Refused(403, "Forbidden", f'forbidden: User "slipway-test" cannot {verb} path "{path}"')
+
+
+def anonymous(verb: str, path: str) -> Refused:
+    """Who shows no token at all is somebody, too."""
+    return Refused(403, "Forbidden", f'forbidden: User "system:anonymous" cannot {verb} path "{path}"')
+
+
+def no_such_resource() -> Refused:
+    """A kind that a group does not have which is served."""
+    return Refused(404, "NotFound", "the server could not find the requested resource")
 
 
 def unauthorized() -> Refused:

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.clusters.stand_in import statuses
+from tests.clusters.stand_in import semantics, statuses
 from tests.clusters.stand_in.fields import Fields, Path, field_name, fields_v1
 from tests.clusters.stand_in.resources import Resource
 from tests.clusters.stand_in.schemas import Wrong, newest
 
 type Object = dict[str, Any]
 
-_LABEL = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9])?")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _SERVERS_OWN = ("uid", "creationTimestamp", "resourceVersion", "generation", "managedFields", "deletionTimestamp")
 
@@ -100,6 +99,14 @@ class Store:
         schema = self._schemas.of(resource.api_version, resource.kind)
         if applied.get("metadata", {}).get("name", name) != name:
             raise statuses.bad_request(f"the name of the object ({applied['metadata']['name']}) does not match {name}")
+        if applied["metadata"].get("managedFields") is not None:
+            raise statuses.bad_request("metadata.managedFields must be nil")
+        if said := semantics.untyped(applied):
+            raise statuses.untyped(resource.api_version, resource.kind, said)
+        version = applied["metadata"].get("resourceVersion")
+        there = self.objects.get(resource, {}).get((namespace, name))
+        if version and (there is None or there.document["metadata"]["resourceVersion"] != version):
+            raise statuses.modified(resource.named, name)
         applied = _without_servers_own(applied, name)
         live = self.objects.get(resource, {}).get((namespace, name))
         if live is None:
@@ -211,19 +218,11 @@ class Store:
 
     def _wrong(self, document: Object, before: Object | None) -> Wrong | None:
         """What the schemas say, and some of what they cannot."""
-        metadata, spec = document["metadata"], document.get("spec", {})
+        metadata = document["metadata"]
         if not _NAME.fullmatch(metadata.get("name", "")):
             return Wrong("metadata.name", "a lowercase RFC 1123 subdomain must consist of lower case characters")
-        for key, value in metadata.get("labels", {}).items():
-            if not _LABEL.fullmatch(value):
-                return Wrong("metadata.labels", f'Invalid value: "{value}" of {key}: must be no more than 63 characters')
-        if document["kind"] in ("Deployment", "ReplicaSet"):
-            selected = spec["selector"].get("matchLabels", {})
-            if not selected.items() <= spec["template"]["metadata"]["labels"].items():
-                return Wrong("spec.template.metadata.labels", "`selector` does not match template `labels`")
-            if before is not None and before["spec"]["selector"] != spec["selector"]:
-                return Wrong("spec.selector", "field is immutable")
-        return self._schemas.wrong(document) if self._validating else None
+        by_schema = self._schemas.wrong(document) if self._validating else None
+        return by_schema or next(semantics.wrong(document, before), None)
 
 
 def _encoded(document: Object) -> Object:

@@ -14,6 +14,8 @@ from shared.compute.kubernetes.kinds import (
     Kind,
     Object,
 )
+from shared.compute.kubernetes.names import APP
+from shared.compute.kubernetes.objects.claim import claim, claim_name, claims_in, is_claimed_by
 from shared.compute.kubernetes.objects.deployment import deployment, revision
 from shared.compute.kubernetes.objects.front_end import route
 from shared.compute.kubernetes.objects.network import network_policy, service, service_account
@@ -22,7 +24,20 @@ from shared.compute.kubernetes.objects.secret import secret
 from shared.domain.compute_resources import ClusterSettings, FrontEndKind, ScalerKind
 from shared.domain.computing import ServiceSpec
 
-__all__ = ["KINDS", "kinds", "rendered", "revision", "route_kind", "scaler_kind", "secret"]
+__all__ = [
+    "KINDS",
+    "claim",
+    "claim_name",
+    "claims_in",
+    "is_claimed_by",
+    "kinds",
+    "of_app",
+    "rendered",
+    "revision",
+    "route_kind",
+    "scaler_kind",
+    "secret",
+]
 
 _ALWAYS = (SERVICE_ACCOUNT, SECRET, NETWORK_POLICY, DEPLOYMENT, SERVICE, POD_DISRUPTION_BUDGET)
 _SCALER = {ScalerKind.HPA: HORIZONTAL_POD_AUTOSCALER, ScalerKind.KEDA: SCALED_OBJECT}
@@ -47,14 +62,22 @@ def route_kind(cluster: ClusterSettings) -> Kind:
     return _ROUTE[cluster.front_end.kind]
 
 
-def rendered(spec: ServiceSpec, cluster: ClusterSettings, *, replicas: int, awake: bool = False) -> tuple[Object, ...]:
+def of_app(made: Object, app: str) -> Object:
+    """The same object, that app's. Pods do not say whose they are: another label would replace them."""
+    labels = made["metadata"]["labels"] | ({APP: app} if app else {})
+    return {**made, "metadata": {**made["metadata"], "labels": labels}}
+
+
+def rendered(
+    spec: ServiceSpec, cluster: ClusterSettings, *, replicas: int, awake: bool = False, app: str = ""
+) -> tuple[Object, ...]:
     """The service's objects, in the order to apply them: what pods need, the pods, and then what leads calls to them.
 
     The Deployment gets `replicas`: with an autoscaler, the number there is now. While `awake`, a service that may have no
     replica keeps one: nothing can be said of a rollout that has none.
     """
     scales = scaler(spec, cluster, awake=awake)
-    return (
+    made = (
         service_account(spec, cluster),
         secret(spec, cluster),
         network_policy(spec, cluster),
@@ -64,3 +87,4 @@ def rendered(spec: ServiceSpec, cluster: ClusterSettings, *, replicas: int, awak
         *([scales] if scales else []),
         route(spec, cluster),
     )
+    return tuple(of_app(each, app) for each in made)

@@ -33,7 +33,7 @@ def route(spec: ServiceSpec, cluster: ClusterSettings) -> Object:
 def _ingress(spec: ServiceSpec, cluster: ClusterSettings) -> Object:
     front_end, host = cluster.front_end, _host(cluster)
     backend = {"service": {"name": object_name(spec.service_id), "port": {"name": "http"}}}
-    rule: Object = {"http": {"paths": [{"path": _path(spec), "pathType": "Prefix", "backend": backend}]}}
+    rule: Object = {"http": {"paths": [{"path": _path(spec, cluster), "pathType": "Prefix", "backend": backend}]}}
     content: Object = {"rules": [rule]}
     if host:
         rule["host"] = host
@@ -52,7 +52,7 @@ def _http_route(spec: ServiceSpec, cluster: ClusterSettings) -> Object:
     if front_end.gateway_namespace:
         parent["namespace"] = front_end.gateway_namespace
     rule = {
-        "matches": [{"path": {"type": "PathPrefix", "value": _path(spec)}}],
+        "matches": [{"path": {"type": "PathPrefix", "value": _path(spec, cluster)}}],
         "backendRefs": [{"name": object_name(spec.service_id), "port": PORT}],
         "timeouts": {"request": f"{_PATIENCE}s"},
     }
@@ -62,9 +62,23 @@ def _http_route(spec: ServiceSpec, cluster: ClusterSettings) -> Object:
     return new(HTTP_ROUTE, spec, cluster, spec=content)
 
 
-def _path(spec: ServiceSpec) -> str:
+def _path(spec: ServiceSpec, cluster: ClusterSettings) -> str:
     """Both kinds match a prefix by whole segments: the path of `a` does not take the calls of `ab`."""
-    return f"/api/v1/service/{spec.service_name}"
+    return cluster.front_end.service_path(spec.account, spec.service_name)
+
+
+def place(spec: ServiceSpec, cluster: ClusterSettings) -> str:
+    """Where calls are led to it from: the host, which may be any, and the path. No two services have one in common."""
+    return f"{_host(cluster) or ''}{_path(spec, cluster)}"
+
+
+def places(route: Object) -> frozenset[str]:
+    """Where a route takes calls, as `place` has it."""
+    rules = route["spec"].get("rules", [])
+    if route["kind"] == HTTP_ROUTE.kind:
+        paths = [match["path"]["value"] for rule in rules for match in rule.get("matches", []) if "path" in match]
+        return frozenset(f"{host}{path}" for host in route["spec"].get("hostnames") or [""] for path in paths)
+    return frozenset(f"{rule.get('host', '')}{path['path']}" for rule in rules for path in rule["http"]["paths"])
 
 
 def _host(cluster: ClusterSettings) -> str | None:

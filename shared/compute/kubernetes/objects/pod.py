@@ -11,7 +11,7 @@ from shared.compute.kubernetes.names import REVISION, labels, object_name, pod_l
 from shared.compute.kubernetes.objects.secret import GRANT, KEYS, targets, targets_digest
 from shared.domain.compute_resources import ClusterSettings
 from shared.domain.computing import ServiceSpec
-from shared.domain.service_settings import ContainerResourceReservation
+from shared.domain.reservations import ContainerResourceReservation, smaller
 
 CONTAINER = "scoring"
 PORT = 5001
@@ -80,7 +80,7 @@ def _container(spec: ServiceSpec, cluster: ClusterSettings) -> Object:
         "image": image(spec, cluster),
         "imagePullPolicy": "IfNotPresent",
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
-        "env": _environment(spec),
+        "env": _environment(spec, cluster),
         "resources": _resources(spec.settings.container_resource_reservation or ContainerResourceReservation()),
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -108,31 +108,43 @@ def image(spec: ServiceSpec, cluster: ClusterSettings) -> str:
     return f"{host}/{repository}@{spec.image_digest}"
 
 
-def _environment(spec: ServiceSpec) -> list[Object]:
-    settings = spec.settings.settled()
+def _environment(spec: ServiceSpec, cluster: ClusterSettings) -> list[Object]:
+    path = cluster.front_end.service_path(spec.account, spec.service_name)
+    settings = spec.settings.filled()
     plain: dict[str, Any] = {
         **(settings.environment_variables or {}),
         "SLIPWAY_MAX_CONCURRENCY": settings.max_concurrent_requests_per_container,
         "SLIPWAY_KEYS": _KEYS,
         "SLIPWAY_WORKING_DIRECTORY": _WORK,
         "HOME": "/tmp",  # noqa: S108  libraries keep caches at home, and nothing else is writable
-        **service_environment(spec.service_name, spec.image_location, settings),
+        **service_environment(spec.service_name, spec.image_location, settings, path),
     }
     secret = object_name(spec.service_id)
     sources: dict[str, Object] = {
         "SLIPWAY_REVISION": {"fieldRef": {"fieldPath": f"metadata.labels['{REVISION}']"}},
         **{variable: {"secretKeyRef": {"name": secret, "key": entry}} for entry, (variable, _) in targets(spec).items()},
     }
-    return [{"name": name, "value": str(value)} for name, value in plain.items()] + [
+    return [{"name": name, "value": _verbatim(str(value))} for name, value in plain.items()] + [
         {"name": name, "valueFrom": source} for name, source in sources.items()
     ]
 
 
+def _verbatim(value: str) -> str:
+    """The value as the kubelet hands it on unchanged: it takes `$(NAME)` for a reference, and `$$` for one `$`."""
+    return value.replace("$", "$$")
+
+
 def _resources(reservation: ContainerResourceReservation) -> Object:
-    """What is reserved is requested. Memory is limited to it, too: it cannot be taken back; processor time can."""
-    reserved = {name: value for name, value in reservation.__dict__.items() if value is not None}
-    requests = {"requests": _DEFAULT_REQUESTS | reserved}
-    return requests | ({"limits": {"memory": reservation.memory}} if reservation.memory else {})
+    """What is reserved is requested. Memory is limited to it, too, unless the limit is named: it cannot be taken back;
+    processor time can."""
+    limits = _given(cpu=reservation.cpu_limit, memory=reservation.memory_limit or reservation.memory)
+    defaults = {name: smaller(usual, limits.get(name, usual)) for name, usual in _DEFAULT_REQUESTS.items()}
+    requests = {"requests": defaults | _given(cpu=reservation.cpu, memory=reservation.memory)}
+    return requests | ({"limits": limits} if limits else {})
+
+
+def _given(**quantities: str | None) -> dict[str, str]:
+    return {name: value for name, value in quantities.items() if value is not None}
 
 
 def _probe(path: str, *, period: int, failures: int) -> Object:

@@ -39,7 +39,7 @@ def disruption_budget(spec: ServiceSpec, cluster: ClusterSettings) -> Object:
 
 def scaler(spec: ServiceSpec, cluster: ClusterSettings, *, awake: bool = False) -> Object | None:
     """What scales the service; None when its replicas are counted. While `awake` it has one at least."""
-    wanted = spec.settings.settled().auto_scaler or AutoScaler()
+    wanted = spec.settings.filled().auto_scaler or AutoScaler()
     if not wanted.autoscale_enabled:
         return None
     lowest = wanted.min_replicas or 0
