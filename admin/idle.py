@@ -19,6 +19,7 @@ _BESIDE = {
     "SLIPWAY_TOKEN_ISSUERS": "SLIPWAY_ENTRA_TENANT",
     "SLIPWAY_TOKEN_JWKS_URL": "SLIPWAY_ENTRA_TENANT",
     "AzureWebJobsStorage__accountName": "AzureWebJobsStorage",
+    "SLIPWAY_COLLECTION_STORAGE__accountName": "SLIPWAY_COLLECTION_STORAGE",
 }
 """What takes the place of a setting."""
 

@@ -53,6 +53,7 @@ from shared.settings.images import GarbageMode
 from shared.startup import settings_at_start
 from shared.storage.blobs import BlobAccount
 from shared.storage.build_logs import BlobBuildLogs
+from shared.storage.collected_data import CollectedData
 from shared.storage.connection import StorageConnection
 from shared.storage.queues import (
     BUILDS,
@@ -324,7 +325,8 @@ class Slipway:
 
     @cached_property
     def _specs(self) -> Specs:
-        return Specs(self._store, self._key_ring, self._settings.compute.targets)
+        targets = self._settings.compute.targets
+        return Specs(self._store, self._key_ring, targets, self._closing(CollectedData(targets.storage, self._clock)))
 
     @cached_property
     def _service_logs(self) -> BlobServiceLogs:

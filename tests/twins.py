@@ -346,6 +346,13 @@ class TwinCollector:
         self.garbage.discard(one.name)
 
 
+class TwinGrants:
+    """Signs nothing."""
+
+    async def current(self) -> str:
+        return "storage"
+
+
 class World:
     """All of Slipway but its triggers, on twins: what a worker would do is done by `settle`."""
 
@@ -378,7 +385,7 @@ class World:
         service_logs = self.seam("service_logs", self.service_logs)
         self.store = self.seam("store", AnnouncingStore(self.rows, clock, [Event], self.to_announce.add))
         self.compute_resources = computes = ComputeResources(self.store, clock, self.kinds(compute))
-        self.specs = Specs(self.store, self.key_ring, CollectionTargets("storage", "hub", "insights"))
+        self.specs = Specs(self.store, self.key_ring, CollectionTargets("", "hub", "insights"), TwinGrants())
         self.operations = Operations(self.store, clock, wake_ups)
         self.requests = Requests(self.store, clock)
         self.models = Models(self.store, clock)

@@ -13,6 +13,8 @@ from local import logs
 from local.compute.ending import end_within
 from local.compute.limits import Limits
 from local.compute.serving import Options, StateInUse, serving
+from shared.settings.compute import collection_targets
+from shared.storage.connection import StorageSettingError
 
 TOKEN = "SLIPWAY_LOCAL_COMPUTE_TOKEN"  # noqa: S105  the name of the setting
 EXIT_WITH_PARENT = "SLIPWAY_EXIT_WITH_PARENT"
@@ -40,7 +42,7 @@ def main() -> int:
         return 1
     try:
         asyncio.run(_run(options))
-    except (OSError, StateInUse) as error:
+    except (OSError, StateInUse, StorageSettingError) as error:
         _logger.error("%s", error)
         return 1
     return 0
@@ -72,7 +74,8 @@ def _options() -> Options:
     parser.add_argument("--control-port", type=int, required=True, help="0 for a free one, which the log then names")
     parser.add_argument("--front-end-port", type=int, required=True, help="0 for a free one, which the log then names")
     given = parser.parse_args()
-    return Options(given.state.resolve(), given.control_port, given.front_end_port, os.environ.get(TOKEN, ""))
+    token, targets = os.environ.get(TOKEN, ""), collection_targets(os.environ)
+    return Options(given.state.resolve(), given.control_port, given.front_end_port, token, targets)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,14 @@
 
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from local.compute.contents import Content
 from local.compute.state import Deployment
 from shared.compute.environment import service_environment, used_targets
+from shared.domain.computing import CollectionTargets
 from shared.images.image_config import CONDA
-from shared.settings.compute import collection_targets
 
 ADDRESS = "127.0.0.1"
 _FROM_THIS_MACHINE = ("PATH", "HOME", "LANG", "TMPDIR", "JAVA_HOME")
@@ -25,7 +26,17 @@ def command(content: Content, app: Path) -> list[str]:
     return [python if first == "python" else first, *others]
 
 
-def environment(deployment: Deployment, content: Content, app: Path, *, port: int, waiting: int) -> dict[str, str]:
+@dataclass(frozen=True)
+class Given:
+    """What the node gives one replica; `keys` is the folder with its credential."""
+
+    port: int
+    waiting: int
+    keys: Path
+    targets: CollectionTargets
+
+
+def environment(deployment: Deployment, content: Content, app: Path, given: Given) -> dict[str, str]:
     """All that a replica is told. Of the node's own environment, only what every program needs.
 
     Bytecode is kept beside what a replica imports, for those that start after it: scikit-learn alone takes seconds without.
@@ -34,12 +45,14 @@ def environment(deployment: Deployment, content: Content, app: Path, *, port: in
     here = {name: os.environ[name] for name in _FROM_THIS_MACHINE if name in os.environ}
     server = {
         "SLIPWAY_HOST": ADDRESS,
-        "SLIPWAY_PORT": str(port),
+        "SLIPWAY_PORT": str(given.port),
+        "SLIPWAY_KEYS": str(given.keys),
+        "SLIPWAY_GUARD_METRICS": "1",
         "SLIPWAY_MAX_CONCURRENCY": str(deployment.slots),
-        "SLIPWAY_MAX_WAITING": str(waiting),
+        "SLIPWAY_MAX_WAITING": str(given.waiting),
         "SLIPWAY_EXIT_WITH_PARENT": "1",
     }
     image.pop("PYTHONDONTWRITEBYTECODE", None)
-    given = deployment.settings.environment_variables or {}
+    chosen = deployment.settings.environment_variables or {}
     told = service_environment(deployment.service_name, deployment.image_location, deployment.settings)
-    return image | here | server | given | told | used_targets(deployment.settings, collection_targets(os.environ))
+    return image | here | server | chosen | told | used_targets(deployment.settings, given.targets)

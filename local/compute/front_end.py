@@ -124,6 +124,7 @@ class FrontEnd:
         target = URL.build(path=path, query_string=request.rel_url.raw_query_string, encoded=True)
         headers = _end_to_end(request.headers, _NOT_FOR_REPLICAS)
         headers[REQUEST_ID_HEADER] = request[REQUEST_ID]
+        headers["Authorization"] = f"Bearer {backend.credential}"
         async with self._session.request(
             request.method,
             backend.url.join(target),

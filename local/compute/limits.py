@@ -38,6 +38,8 @@ class Limits:
     scale_in_window: float = 60
     """How long a replica stays unneeded before it is stopped."""
 
+    renewal: float = 600
+    """How often it is looked whether what a replica may do with storage was signed anew."""
+
     most_log: int = 10 * MEBIBYTE
-    log_look: float = 5
-    """How often the sizes of logs are looked at."""
+    """Of one replica: so much is kept, and as much of what was printed before."""

@@ -1,13 +1,12 @@
-"""What replicas print: appended to one file each by the replica itself, bounded, and quoted in errors."""
+"""What replicas print: kept in one file each, bounded while it is written, and quoted in errors."""
 
 import json
-import logging
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
 
+from local.compute.turned_file import TurnedFile, older
 from shared.compute.local_process import PrintedLog
 from shared.domain.computing import LogQuery
 from shared.domain.log_lines import message_of
@@ -17,37 +16,42 @@ _QUOTED_CHARACTERS = 1800
 _LOOKED_AT = 64 * 1024
 _READ = 4 * 1024 * 1024
 
-_logger = logging.getLogger(__name__)
-
 
 class ReplicaLog:
     """The log of one replica, which a restart goes on with. `told` makes what was printed fit for callers to see."""
 
-    def __init__(self, path: Path, told: Callable[[str], str]) -> None:
+    def __init__(self, path: Path, told: Callable[[str], str], most: int) -> None:
         self._path = path
         self._told = told
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._began = path.stat().st_size if path.exists() else 0
+        self._most = most
+        self._file: TurnedFile | None = None
 
-    def open(self) -> BinaryIO:
-        """For a process to append to."""
-        return self._path.open("ab")
+    def open(self) -> TurnedFile:
+        """For what a start prints."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = TurnedFile(self._path, self._most)
+        return self._file
 
     def last_lines(self) -> str:
-        """The end of what was printed since this was made, as a person would read it."""
-        with self._path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(self._began if self._began <= size else 0, size - _LOOKED_AT))
-            text = file.read().decode(errors="replace")
+        """The end of what was printed since this was opened, as a person would read it."""
+        text = _end_of(self._path, min(_LOOKED_AT, self._file.printed if self._file else 0))
         messages = "\n".join(message_of(line) for line in self._told(text).splitlines() if line.strip())
         return "\n".join(messages.splitlines()[-_QUOTED_LINES:])[-_QUOTED_CHARACTERS:]
 
 
-def _end_of(path: Path) -> str:
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - _READ))
-        return file.read().decode(errors="replace")
+def _end_of(path: Path, most: int) -> str:
+    """The last bytes of that log, of what it held before it was turned over too."""
+    now = _last_bytes(path, most)
+    return (_last_bytes(older(path), most - len(now)) + now).decode(errors="replace")
+
+
+def _last_bytes(path: Path, most: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - most))
+            return file.read(most)
+    except FileNotFoundError:
+        return b""
 
 
 def _since(lines: Sequence[str], since: datetime) -> list[str]:
@@ -71,27 +75,28 @@ def _moment(line: str) -> datetime | None:
 class Logs:
     """A folder of logs: one folder a service, one file a replica, named after its deployment.
 
-    `told` makes what was printed fit for callers to see.
+    `told` makes what was printed fit for callers to see. Of each replica, `most` bytes are kept, and as many older ones.
     """
 
-    def __init__(self, folder: Path, told: Callable[[str], str]) -> None:
+    def __init__(self, folder: Path, told: Callable[[str], str], most: int) -> None:
         self._folder = folder
         self._told = told
+        self._most = most
 
     def of(self, service_id: str, replica: str) -> ReplicaLog:
         """The log of that replica."""
-        return ReplicaLog(self._folder / service_id / f"{replica}.log", self._told)
+        return ReplicaLog(self._folder / service_id / f"{replica}.log", self._told, self._most)
 
     def printed(self, service_id: str, query: LogQuery) -> Iterator[PrintedLog]:
         """What the service's replicas have printed, those of a deployment that failed included."""
-        for path in sorted((self._folder / service_id).glob("*.log")):
-            if query.replica in (None, path.stem):
-                yield PrintedLog(replica=path.stem, lines=tuple(self._lines(path, query)))
+        files = (self._folder / service_id).glob("*.log*")  # one that is turned over right now has an older part only
+        for replica in sorted({file.name.partition(".log")[0] for file in files}):
+            if query.replica in (None, replica):
+                path = self._folder / service_id / f"{replica}.log"
+                yield PrintedLog(replica=replica, lines=tuple(self._lines(path, query)))
 
     def _lines(self, path: Path, query: LogQuery) -> Iterable[str]:
-        older = path.with_suffix(".log.1")
-        text = "".join(_end_of(file) for file in (older, path) if file.exists())
-        lines = self._told(text).splitlines()
+        lines = self._told(_end_of(path, _READ)).splitlines()
         if query.since is not None:
             lines = _since(lines, query.since)
         return lines[-query.tail :]
@@ -105,23 +110,3 @@ class Logs:
     def remove(self, service_id: str) -> None:
         """Remove the logs of a service."""
         shutil.rmtree(self._folder / service_id, ignore_errors=True)
-
-    def turn_over(self, most: int) -> None:
-        """Keep what is longer than `most` bytes as `….log.1`, and begin anew.
-
-        The replica appends to the same file all the while: lines that it writes in this moment may be lost.
-        """
-        for path in self._folder.glob("*/*.log"):
-            try:
-                _turn_over(path, most)
-            except FileNotFoundError:
-                continue  # its service has gone
-            except OSError as error:
-                _logger.warning("the log %s was not turned over: %s", path, error)
-
-
-def _turn_over(path: Path, most: int) -> None:
-    if path.stat().st_size > most:
-        shutil.copyfile(path, path.with_suffix(".log.1"))
-        with path.open("r+b") as file:
-            file.truncate(0)

@@ -7,6 +7,7 @@ import aiohttp
 
 from local.compute.background import Background
 from local.compute.contents import Contents, in_image
+from local.compute.grants import Grants
 from local.compute.launcher import Launcher
 from local.compute.limits import Limits
 from local.compute.logs import Logs
@@ -21,14 +22,14 @@ from shared.domain.errors import Conflict, NotFound
 class Node:
     """Services and what they stand on. Every command may be repeated harmlessly."""
 
-    def __init__(self, folder: Path, session: aiohttp.ClientSession, limits: Limits) -> None:
+    def __init__(self, folder: Path, session: aiohttp.ClientSession, grants: Grants, limits: Limits) -> None:
         self._contents = Contents(folder / "images")
-        self._logs = Logs(folder / "logs", in_image(folder))
+        self._logs = Logs(folder / "logs", in_image(folder), limits.most_log)
         self._limits = limits
         self._background = Background()
         self._ground = Ground(
             files=ServiceFiles(folder / "services"),
-            launcher=Launcher(folder / "replicas", self._contents, self._logs, limits),
+            launcher=Launcher(folder / "replicas", self._contents, self._logs, grants, limits),
             logs=self._logs,
             session=session,
             limits=limits,
@@ -39,7 +40,6 @@ class Node:
 
     def start(self) -> None:
         """Bring back the services that were there when the node last ran."""
-        self._background.start(self._turn_logs_over())
         for state in self._ground.files.load():
             self._services[state.id] = Service(state, self._ground)
         for service in self._services.values():
@@ -113,8 +113,3 @@ class Node:
 
     def _digests(self) -> set[str]:
         return {digest for service in self._services.values() for digest in service.digests()}
-
-    async def _turn_logs_over(self) -> None:
-        while True:
-            await asyncio.sleep(self._limits.log_look)
-            await in_thread(lambda: self._logs.turn_over(self._limits.most_log))

@@ -15,11 +15,15 @@ _RETRY_AFTER = 1.0
 
 
 class Backend:
-    """Where one healthy replica listens, and how many requests it works on; `revision` is its deployment's id."""
+    """Where one healthy replica listens, and how many requests it works on; `revision` is its deployment's id.
 
-    def __init__(self, url: URL, slots: int, revision: str = "") -> None:
+    It answers nobody who does not send its `credential`.
+    """
+
+    def __init__(self, url: URL, slots: int, revision: str = "", credential: str = "") -> None:
         self.url = url
         self.revision = revision
+        self.credential = credential
         self._slots = slots
         self._busy = 0
         self._turn = 0

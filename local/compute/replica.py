@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from local.compute.drain import Drain
 from local.compute.logs import ReplicaLog
 from local.compute.pool import Backend
 
@@ -29,10 +30,11 @@ class End:
 class Replica:
     """A process that was started. It may answer, now or later, at its backend's address."""
 
-    def __init__(self, process: asyncio.subprocess.Process, backend: Backend, log: ReplicaLog) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, backend: Backend, log: ReplicaLog, printed: Drain) -> None:
         self._process = process
         self.backend = backend
         self._log = log
+        self._printed = printed
 
     async def healthy(self, session: aiohttp.ClientSession, within: float) -> End | None:
         """Wait until it answers that it is healthy (client-facts.md, 28): None then, or why it never was."""
@@ -45,6 +47,7 @@ class Replica:
     async def ended(self) -> End:
         """Wait for its end."""
         code = await self._process.wait()
+        await self._printed.emptied()
         how = f"was ended by signal {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
         return End(f"A replica {how}", self._log.last_lines())
 
@@ -78,9 +81,10 @@ class Replica:
     async def _ended_within(self, seconds: float) -> End | None:
         try:
             async with asyncio.timeout(seconds):
-                return await self.ended()
+                await self._process.wait()
         except TimeoutError:
             return None
+        return await self.ended()
 
     def _signal(self, number: signal.Signals) -> None:
         try:

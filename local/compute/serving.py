@@ -3,7 +3,7 @@
 import fcntl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
@@ -12,9 +12,13 @@ from aiohttp import web
 from local.compute.command_line import ADDRESS
 from local.compute.control import Control
 from local.compute.front_end import FrontEnd
+from local.compute.grants import Grants
 from local.compute.limits import Limits
 from local.compute.node import Node
 from local.compute.silence import Silence
+from shared.clock import SystemClock
+from shared.domain.computing import CollectionTargets
+from shared.storage.collected_data import CollectedData
 
 _BACKLOG = 1024
 _LAST_ANSWERS = 0.5  # seconds that answers are given to leave, once the replicas have stopped
@@ -27,12 +31,13 @@ class StateInUse(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """Where the node keeps its state, where it listens (0: any free port), and the token of its control API."""
+    """Where the node keeps its state, its ports (0: any free one), the token of its control API, and where data goes."""
 
     state: Path
     control_port: int
     front_end_port: int
     token: str
+    targets: CollectionTargets = field(default_factory=CollectionTargets)
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,8 @@ async def serving(options: Options, limits: Limits) -> AsyncIterator[Addresses]:
     At the end no connections are taken, then the replicas are stopped, and their last answers leave.
     """
     with _only_one_in(options.state):
-        async with _session() as session:
-            node = Node(options.state, session, limits)
+        async with _session() as session, _grants(options.targets, limits) as grants:
+            node = Node(options.state, session, grants, limits)
             front_end = FrontEnd(node.named, session, limits).application()
             control = Control(node, options.token).application()
             async with _listening(front_end, options.front_end_port, limits) as calls:
@@ -62,6 +67,15 @@ async def serving(options: Options, limits: Limits) -> AsyncIterator[Addresses]:
                 finally:
                     await _take_no_more(calls)
                     await node.stop()
+
+
+@asynccontextmanager
+async def _grants(targets: CollectionTargets, limits: Limits) -> AsyncIterator[Grants]:
+    storage = CollectedData(targets.storage, SystemClock())
+    try:
+        yield Grants(targets, storage, limits.renewal)
+    finally:
+        await storage.close()
 
 
 def _session() -> aiohttp.ClientSession:

@@ -19,6 +19,8 @@ from .http.messages import CURRENT, Request
 NO_REQUEST = "00000000-0000-0000-0000-000000000000"
 
 _STDOUT = 1
+_LONGEST = 65_536
+"""So many characters without a line's end are a line."""
 _writing = threading.Lock()
 _soon: list[bytes] = []
 _listeners: list[Callable[[str, str], None]] = []
@@ -115,10 +117,13 @@ class LogStream(io.TextIOBase):
         return True
 
     def write(self, text: str, /) -> int:
-        """Log the lines that are whole now, and keep the rest."""
+        """Log the lines that are whole now, and keep the rest, unless it is long already."""
         *lines, rest = (self._unfinished.get() + text).split("\n")
         for line in filter(None, lines):
             log(self._level, line)
+        if len(rest) >= _LONGEST:
+            log(self._level, rest)
+            rest = ""
         self._unfinished.set(rest)
         return len(text)
 

@@ -68,7 +68,7 @@ class Scoring:
             hung=asyncio.Event(),
         )
         self._routes = {"/healthz/live": _Route(_READ, self._live), "/healthz/ready": _Route(_READ, self._health)}
-        self._routes["/metrics"] = _Route(_READ, self._counted)
+        self._routes["/metrics"] = _Route(_READ, self._counted, guarded=settings.guard_metrics)
         self._routes |= self._public("")
         if settings.path_prefix:  # where the front end of a cluster sends callers
             self._routes |= self._public(f"/{settings.path_prefix}")

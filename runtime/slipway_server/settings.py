@@ -34,6 +34,8 @@ class Settings:
     """For so long the first of a batch waits for others."""
     keys: Path | None = None
     """Where the keys are mounted; None: everybody is answered."""
+    guard_metrics: bool = False
+    """Whether the metrics need a key, too: where strangers reach this port."""
     path_prefix: str = ""
     """Under which path the front end of a cluster sends its callers here (client-facts.md, 33), with no `/` around it."""
     revision: str = ""
@@ -63,6 +65,7 @@ class Settings:
             batch_size=_whole(environment, "SLIPWAY_BATCH_SIZE", cls.batch_size, least=1),
             batch_milliseconds=_whole(environment, "SLIPWAY_BATCH_MILLISECONDS", cls.batch_milliseconds, least=0),
             keys=_path(environment, "SLIPWAY_KEYS"),
+            guard_metrics=environment.get("SLIPWAY_GUARD_METRICS") == "1",
             path_prefix=environment.get("SERVICE_PATH_PREFIX", "").strip("/"),
             revision=environment.get("SLIPWAY_REVISION", ""),
             working_directory=_path(environment, "SLIPWAY_WORKING_DIRECTORY"),

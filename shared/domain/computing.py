@@ -24,6 +24,16 @@ class CollectionTargets:
     app_insights: str = field(default="", repr=False)
 
 
+class CollectionGrants(Protocol):
+    """What services may do with the storage of collected data."""
+
+    async def current(self) -> str:
+        """A connection string that adds to collected data, for some days; empty where no setting says where that is.
+
+        Raises Unavailable.
+        """
+
+
 @dataclass(frozen=True)
 class ServiceSpec:
     """All that compute needs to run one deployment of a service."""

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from shared.domain.accounts import Account
-from shared.domain.computing import CollectionTargets, ServiceSpec
+from shared.domain.computing import CollectionGrants, CollectionTargets, ServiceSpec
 from shared.domain.images import Image
 from shared.domain.ports import Store
 from shared.domain.service_settings import ServiceSettings
@@ -13,12 +13,13 @@ from shared.resources.keys import KeyRing
 
 
 class Specs:
-    """Makes them. `targets` is where collected data and telemetry of all services go."""
+    """Makes them. `targets` is where collected data and telemetry of all services go; for storage they get `grants`."""
 
-    def __init__(self, store: Store, key_ring: KeyRing, targets: CollectionTargets) -> None:
+    def __init__(self, store: Store, key_ring: KeyRing, targets: CollectionTargets, grants: CollectionGrants) -> None:
         self._store = store
         self._key_ring = key_ring
         self._targets = targets
+        self._grants = grants
 
     async def running(self, account: Account, service: Service) -> ServiceSpec | None:
         """What answers the calls of the service by its record; None when nothing ever did."""
@@ -41,5 +42,9 @@ class Specs:
             image_digest=image.image_digest or "",
             settings=settings,
             keys=self._key_ring.keys(account, generations.document),
-            targets=self._targets,
+            targets=await self._used(settings),
         )
+
+    async def _used(self, settings: ServiceSettings) -> CollectionTargets:
+        collects = settings.data_collection is not None and settings.data_collection.storage_enabled
+        return replace(self._targets, storage=await self._grants.current() if collects else "")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from shared.domain.compute_resources import KUBECONFIG_SETTINGS
 from shared.domain.computing import CollectionTargets
-from shared.settings.connection_strings import APP_INSIGHTS, EVENT_HUB, STORAGE
+from shared.settings.connection_strings import APP_INSIGHTS, EVENT_HUB, STORAGE, STORAGE_NAME
 from shared.settings.environment import Environment, Form
 from shared.settings.forms import HTTPS_ORIGIN, SECRET_TEXT, URL
 
@@ -53,8 +53,9 @@ def collection_targets(variables: Mapping[str, str]) -> CollectionTargets:
 
 
 def _targets(environment: Environment) -> CollectionTargets:
+    by_identity = environment.read("SLIPWAY_COLLECTION_STORAGE__accountName", STORAGE_NAME, "")
     return CollectionTargets(
-        storage=environment.read("SLIPWAY_COLLECTION_STORAGE", STORAGE, ""),
+        storage=environment.read("SLIPWAY_COLLECTION_STORAGE", STORAGE, "") or by_identity,
         event_hub=environment.read("SLIPWAY_COLLECTION_EVENT_HUB", EVENT_HUB, ""),
         app_insights=environment.read("SLIPWAY_APP_INSIGHTS", APP_INSIGHTS, ""),
     )

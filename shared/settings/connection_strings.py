@@ -44,6 +44,13 @@ def _storage(text: str, *, signed: bool) -> str:
     return text
 
 
+def _storage_name(text: str) -> str:
+    """As a connection string that has no more to say."""
+    if not _ACCOUNT.fullmatch(text):
+        raise ValueError
+    return f"AccountName={text}"
+
+
 def _is_address(text: str) -> bool:
     return urlsplit(text).scheme in ("http", "https") and bool(urlsplit(text).hostname)
 
@@ -65,6 +72,7 @@ def _app_insights(text: str) -> str:
     return text
 
 
+STORAGE_NAME = Form("the name of a storage account, which the app's identity is let into", _storage_name)
 STORAGE_ACCOUNT = Form("a storage account's connection string, with AccountName and AccountKey", _storage_account)
 STORAGE = Form("a storage account's connection string, with AccountKey or SharedAccessSignature", _storage_or_signature)
 EVENT_HUB = Form("an event hub's connection string, with Endpoint=sb://…, a shared access key and EntityPath", _event_hub)

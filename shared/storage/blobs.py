@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from azure.storage.blob.aio import BlobClient, BlobServiceClient, ContainerClient
 
 _DAY = timedelta(days=1)
+_EARLY = timedelta(minutes=5)  # clocks differ
 _PIECE = 4 * 1024 * 1024
 """How much of a blob is in memory at once while it is read."""
 
@@ -58,17 +59,34 @@ class BlobAccount:
         from azure.storage.blob import BlobSasPermissions, generate_blob_sas  # noqa: PLC0415  # a build's, not every call's
 
         now = datetime.now(UTC)
+        key = None if self._connection.key else await self._delegation_key(now - _EARLY, now + _DAY, spare=_DAY)
         token = generate_blob_sas(
             self._connection.account,
             container,
             name,
             account_key=self._connection.key,
-            user_delegation_key=None if self._connection.key else await self._delegation_key(now),
+            user_delegation_key=key,
             permission=BlobSasPermissions(read=True),
-            start=now - timedelta(minutes=5),
+            start=now - _EARLY,
             expiry=now + _DAY,
         )
         return f"{self.url}/{container}/{name}?{token}"
+
+    async def adding_to(self, container: str, start: datetime, expiry: datetime) -> str:
+        """A connection string that makes blobs in that container and appends to them, and does nothing else."""
+        from azure.storage.blob import ContainerSasPermissions, generate_container_sas  # noqa: PLC0415
+
+        token = generate_container_sas(
+            self._connection.account,
+            container,
+            account_key=self._connection.key,
+            user_delegation_key=None if self._connection.key else await self._delegation_key(start, expiry),
+            permission=ContainerSasPermissions(add=True, create=True),
+            start=start,
+            expiry=expiry,
+            protocol="https" if self.url.startswith("https:") else None,
+        )
+        return f"BlobEndpoint={self.url};SharedAccessSignature={token}"
 
     async def close(self) -> None:
         """Close its connections."""
@@ -92,14 +110,13 @@ class BlobAccount:
                 )
             return self._client
 
-    async def _delegation_key(self, now: datetime) -> Any:
-        """A key that signs for the app's identity, kept until it is half spent."""
-        if self._delegation is None or self._delegation[0] < now + _DAY:
+    async def _delegation_key(self, start: datetime, until: datetime, spare: timedelta = timedelta()) -> Any:
+        """A key that signs for the app's identity until then; it is asked for with time to spare, and kept meanwhile."""
+        if self._delegation is None or self._delegation[0] < until:
             client = await self._ready()
-            expiry = now + 2 * _DAY
             with translated("delegate"):
-                key = await client.get_user_delegation_key(now - timedelta(minutes=5), expiry)
-            self._delegation = (expiry, key)
+                key = await client.get_user_delegation_key(start, until + spare)
+            self._delegation = (until + spare, key)
         return self._delegation[1]
 
 

@@ -57,12 +57,20 @@ class StorageConnection:
         return cls(name, table, queue, blob, None)
 
     @classmethod
-    def _from_text(cls, text: str) -> "StorageConnection":
+    def for_collection(cls, text: str) -> "StorageConnection":
+        """The account that collected data goes to; with a name and no key it is reached by the managed identity."""
+        parts = dict(part.split("=", 1) for part in text.split(";") if "=" in part)
+        if parts.keys() == {"AccountName"}:
+            return cls.from_settings({f"{_SETTING}__accountName": parts["AccountName"]})
+        return cls._from_text(text, "SLIPWAY_COLLECTION_STORAGE")
+
+    @classmethod
+    def _from_text(cls, text: str, setting: str = _SETTING) -> "StorageConnection":
         text = _DEVELOPMENT if text.strip().rstrip(";") == "UseDevelopmentStorage=true" else text
         parts = dict(part.split("=", 1) for part in text.split(";") if "=" in part)
         name, key = parts.get("AccountName"), parts.get("AccountKey")
         if not name or not key:
-            raise StorageSettingError(f"{_SETTING} accepts a connection string with AccountName and AccountKey.")
+            raise StorageSettingError(f"{setting} accepts a connection string with AccountName and AccountKey.")
         suffix = parts.get("EndpointSuffix", "core.windows.net")
         scheme = parts.get("DefaultEndpointsProtocol", "https")
 

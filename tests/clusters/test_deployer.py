@@ -431,6 +431,28 @@ async def test_a_survey_finds_what_is_missing_what_is_nobodys_and_what_is_well(s
     assert seen.orphans == (service.spec.service_id,)
 
 
+def granted(day: int, by: str = "key") -> CollectionTargets:
+    signature = f"se=2026-01-{day:02}T00%3A00%3A00Z&sp=ac&sig={by}"
+    return CollectionTargets(storage=f"BlobEndpoint=https://a.blob.core.windows.net;SharedAccessSignature={signature}")
+
+
+async def test_a_survey_renews_what_adds_to_collected_data_and_the_pods_go_on(service):
+    on = ServiceSettings(num_replicas=1, data_collection=ModelDataCollection(storage_enabled=True))
+    spec = await service.deploy(service.but(settings=on, targets=granted(8)))
+    known, pods = [spec.service_id], [pod["metadata"]["name"] for pod in await service.pods()]
+
+    async def held_after(targets: CollectionTargets) -> bytes:
+        await service.compute.survey(spec.account, [replace(spec, targets=targets)], known)
+        return base64.b64decode((await service.get("v1", "secrets"))["data"]["storage"])
+
+    assert await held_after(granted(9)) == granted(9).storage.encode()
+    assert await held_after(granted(9, by="another instance")) == granted(9).storage.encode()
+    await service.deploy(replace(spec, targets=granted(10)))
+    assert [pod["metadata"]["name"] for pod in await service.pods()] == pods
+    (container,) = (await service.get("apps/v1", "deployments"))["spec"]["template"]["spec"]["containers"]
+    assert any(each["name"] == "AML_MODEL_DC_STORAGE" for each in container["env"])
+
+
 async def test_another_accounts_services_are_none_of_a_surveys_business(service):
     await service.deploy()
     seen = await service.compute.survey(Account("another", "group", "account"), [], [])

@@ -19,10 +19,15 @@ class Made:
     digest: str
 
 
-def make_image(layout: Path, version: int = 1, **app: str) -> Made:
-    """An image in that layout whose one folder holds files of those names and texts."""
+def make_image(layout: Path, version: int = 1, *, runtime: Path | None = None, **app: str) -> Made:
+    """An image in that layout whose one folder holds files of those names and texts.
+
+    Its scoring server is the tests' own, or the one that is in the folder `runtime`.
+    """
+    server = _texts(runtime) if runtime else {"__main__.py": SERVER.read_text()}
+    installed = {f"opt/slipway/runtime/{name}": text for name, text in server.items()}
     layers = [
-        _layer(layout, {"opt/slipway/runtime/__main__.py": SERVER.read_text(), "opt/slipway/python/dependency.py": ""}),
+        _layer(layout, {**installed, "opt/slipway/python/dependency.py": ""}),
         _layer(layout, {f"var/azureml-app/{name}": text for name, text in {"answer": "", **app}.items()}),
     ]
     config = {
@@ -46,6 +51,10 @@ def make_image(layout: Path, version: int = 1, **app: str) -> Made:
     tagged = published | {"annotations": {"org.opencontainers.image.ref.name": f"digits:{version}"}}
     (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [tagged]}))
     return Made(f"oci:{layout}:digits:{version}", str(published["digest"]))
+
+
+def _texts(folder: Path) -> dict[str, str]:
+    return {str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*.py")}
 
 
 def _layer(layout: Path, files: dict[str, str]) -> tuple[dict[str, object], str]:

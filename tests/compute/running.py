@@ -16,7 +16,7 @@ from local.compute.limits import Limits
 from local.compute.serving import Addresses, Options, serving
 from shared.compute.local_process import LocalProcessCompute
 from shared.domain.accounts import Account
-from shared.domain.computing import ServiceSpec
+from shared.domain.computing import CollectionTargets, ServiceSpec
 from shared.domain.operations import ErrorResponse
 from shared.domain.service_settings import AutoScaler, ServiceSettings
 from shared.domain.services import AuthKeys
@@ -26,6 +26,7 @@ TOKEN = "the token of the control API"
 KEYS = AuthKeys(primary_key="the primary key", secondary_key="the secondary key")
 ACCOUNT = Account("00000000-0000-0000-0000-000000000000", "local", "local")
 ROOT = Path(__file__).parents[2]
+NOWHERE = CollectionTargets()
 QUICK = Limits(
     request_timeout=10,
     head_timeout=1,
@@ -36,7 +37,7 @@ QUICK = Limits(
     drain=5,
     grace=2,
     scale_in_window=1,
-    log_look=0.05,
+    most_log=256 * 1024,
 )
 
 
@@ -90,11 +91,11 @@ class Cluster:
 
 
 @asynccontextmanager
-async def started(state: Path, limits: Limits = QUICK) -> AsyncIterator[Cluster]:
+async def started(state: Path, limits: Limits = QUICK, targets: CollectionTargets = NOWHERE) -> AsyncIterator[Cluster]:
     """A node with that state, for as long as the context lasts."""
     async with (
         httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=None)) as http,
-        serving(Options(state, 0, 0, TOKEN), limits) as addresses,
+        serving(Options(state, 0, 0, TOKEN, targets), limits) as addresses,
     ):
         yield Cluster(addresses, state, http)
 

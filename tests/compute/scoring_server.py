@@ -2,7 +2,7 @@
 
 The one folder decides how it behaves: `answer` is what it answers, `fails` what its init fails with, `slow` for how many
 seconds it starts, and one that is `stubborn` does not mind SIGTERM. A request may ask it to tell by a file that work on it
-began, to sleep, or to die.
+began, to print so many mebibytes, to sleep, or to die.
 """
 
 import json
@@ -15,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 APP = Path.cwd()
+PRINTED = (b"a driver's chatter " * 100)[:1023] + b"\n"
+PRINTED *= 1024
 busy = peak = 0
 counting = threading.Lock()
 
@@ -28,6 +30,8 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 5
 
     def do_GET(self) -> None:
+        if self.path != "/" and not self.admitted():
+            return
         if self.path == "/":
             self.answer(200, b"Healthy", "text/plain")
         else:
@@ -35,6 +39,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         global busy, peak  # noqa: PLW0603
+        if not self.admitted():
+            return
         asked = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
         with counting:
             busy += 1
@@ -44,6 +50,8 @@ class Handler(BaseHTTPRequestHandler):
                 os._exit(asked["die"])
             if "tells" in asked:
                 Path(asked["tells"]).touch()
+            for _ in range(asked.get("prints", 0)):
+                os.write(1, PRINTED)
             time.sleep(asked.get("sleep", 0))
             (APP / "written").write_text("the one folder is writable")
         finally:
@@ -52,6 +60,15 @@ class Handler(BaseHTTPRequestHandler):
         told = {"answer": setting("answer"), "pid": os.getpid(), "peak": peak, "path": self.path}
         told |= {"headers": dict(self.headers), "environment": dict(os.environ), "arguments": sys.argv, "cwd": str(APP)}
         self.answer(200, json.dumps(told).encode())
+
+    def admitted(self) -> bool:
+        """Whether the key is right, which the work is not told."""
+        if self.headers["Authorization"] != f"Bearer {Path(os.environ['SLIPWAY_KEYS'], 'primary').read_text()}":
+            self.close_connection = True
+            self.answer(401, b"{}")
+            return False
+        del self.headers["Authorization"]
+        return True
 
     def answer(self, status: int, body: bytes, kind: str = "application/json") -> None:
         self.send_response(status)

@@ -158,16 +158,6 @@ async def test_a_replica_knows_its_service_and_nothing_of_the_nodes_secrets(
     assert not cluster.files("images/*/var/azureml-app/written"), "and each replica has its own"
 
 
-async def test_logs_are_bounded(start: Start, image: MakeImage) -> None:
-    async with start() as cluster:
-        service = cluster.service()
-        await service.deploy(image())
-        (log,) = cluster.files("logs/*/*.log")
-        log.write_bytes(b"x" * (QUICK.most_log + 1))
-        await until(lambda: log.stat().st_size == 0)
-        assert log.with_suffix(".log.1").stat().st_size == QUICK.most_log + 1
-
-
 async def test_the_control_api_needs_its_token(cluster: Cluster) -> None:
     stranger = LocalProcessCompute(cluster.addresses.control, "another token", cluster.addresses.front_end)
     with pytest.raises(ServiceError) as refused:

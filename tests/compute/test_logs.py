@@ -1,23 +1,25 @@
 """The end of a log, as an error quotes it."""
 
 import json
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 from local.compute.logs import Logs, ReplicaLog
 from shared.domain.computing import LogQuery
 
+MOST = 1 << 20
 TRACEBACK = 'Traceback (most recent call last):\n  File "/x/unpacked/opt/driver.py", line 1, in init\nRuntimeError: no model'
 
 
 def written(log: ReplicaLog, *lines: str) -> str:
-    with log.open() as file:
+    with closing(log.open()) as file:
         file.write("".join(f"{line}\n" for line in lines).encode())
     return log.last_lines()
 
 
 def log_in(folder: Path) -> ReplicaLog:
-    return Logs(folder, lambda text: text.replace("/x/unpacked", "")).of("service", "replica")
+    return Logs(folder, lambda text: text.replace("/x/unpacked", ""), MOST).of("service", "replica")
 
 
 def test_the_messages_of_json_lines_are_quoted_and_other_lines_as_they_are(tmp_path: Path) -> None:
@@ -47,7 +49,7 @@ def line(second: int, message: str) -> str:
 
 
 def test_a_service_s_logs_are_those_of_its_replicas(tmp_path: Path) -> None:
-    logs = Logs(tmp_path, str)
+    logs = Logs(tmp_path, str, MOST)
     for replica in ("first", "second"):
         written(logs.of("service", replica), *(f"{replica} {number}" for number in range(5)))
     written(logs.of("another", "third"), "not asked for")
@@ -57,7 +59,7 @@ def test_a_service_s_logs_are_those_of_its_replicas(tmp_path: Path) -> None:
 
 
 def test_lines_since_a_moment_begin_with_the_first_that_tells_such_a_time(tmp_path: Path) -> None:
-    logs = Logs(tmp_path, str)
+    logs = Logs(tmp_path, str, MOST)
     written(logs.of("service", "only"), line(1, "old"), "of the old one", line(3, "new"), "of the new one")
     (printed,) = logs.printed("service", LogQuery(tail=100, since=datetime(2026, 1, 1, 0, 0, 2, tzinfo=UTC)))
     assert printed.lines == (line(3, "new"), "of the new one")
@@ -65,25 +67,23 @@ def test_lines_since_a_moment_begin_with_the_first_that_tells_such_a_time(tmp_pa
 
 
 def test_what_a_log_that_was_turned_over_held_is_there_too(tmp_path: Path) -> None:
-    logs = Logs(tmp_path, str)
+    logs = Logs(tmp_path, str, len("before\n"))
     written(logs.of("service", "only"), "before")
-    logs.turn_over(1)
     written(logs.of("service", "only"), "after")
+    assert (tmp_path / "service" / "only.log.1").read_text() == "before\n"
     assert next(logs.printed("service", LogQuery(tail=9))).lines == ("before", "after")
 
 
+def test_the_last_lines_are_quoted_whenever_the_log_was_turned_over(tmp_path: Path) -> None:
+    logs = Logs(tmp_path, str, 100)
+    assert written(logs.of("service", "only"), *(f"line {number:04}" for number in range(42))).splitlines() == [
+        f"line {number:04}" for number in range(30, 42)
+    ]
+
+
 def test_lines_that_tell_a_time_without_a_zone_or_nest_without_end_tell_no_time(tmp_path: Path) -> None:
-    logs = Logs(tmp_path, str)
+    logs = Logs(tmp_path, str, MOST)
     said = ['{"timestamp": "2026-01-01T00:00:09"}', "[" * 20_000, '{"timestamp": 7}', line(3, "new")]
     assert written(logs.of("service", "only"), *said).splitlines()[-1] == "new"
     (printed,) = logs.printed("service", LogQuery(tail=100, since=datetime(2026, 1, 1, 0, 0, 2, tzinfo=UTC)))
     assert printed.lines == (line(3, "new"),)
-
-
-def test_a_log_that_goes_while_logs_are_turned_over_keeps_no_other_from_it(tmp_path: Path) -> None:
-    logs = Logs(tmp_path, str)
-    written(logs.of("service", "b"), "long enough")
-    for gone in ("a", "c"):  # listed, and not there
-        (tmp_path / "service" / f"{gone}.log").symlink_to(tmp_path / "nowhere")
-    logs.turn_over(1)
-    assert (tmp_path / "service" / "b.log.1").read_text() == "long enough\n"

@@ -189,6 +189,14 @@ def test_a_service_finds_its_variables_in_its_environment_and_an_update_changes_
     assert refused.status_code == 400
 
 
+def test_a_driver_that_collects_gets_a_signature_that_adds_to_collected_data_and_no_key(api, road):
+    driver = b"import os\ndef init(): pass\ndef run(body): return dict(os.environ)\n"
+    service = road.service(road.image(driver), numReplicas=1, dataCollection={"storageEnabled": True})
+    told = road.score(service, {}).json()
+    assert "AccountKey" not in str(told)
+    assert {"sp=ac", "sr=c"} <= set(told["AML_MODEL_DC_STORAGE"].split("&"))
+
+
 def test_what_a_service_is_asked_and_answers_is_collected_when_that_is_wanted(api, road, stack):
     service = road.service(
         road.image(),
@@ -207,8 +215,8 @@ def test_what_a_service_is_asked_and_answers_is_collected_when_that_is_wanted(ap
                 return []
             names = [name for name in container.list_blob_names(name_starts_with=folder) if "/inputs/" in name]
             texts = (container.download_blob(name).readall().decode() for name in names)
-            # An append blob is there, and empty, before its first rows are.
-            return [text for text in texts if text]
+            # The header is there before the first rows are.
+            return [text for text in texts if text.count("\n") > 1]
 
     (text,) = eventually(inputs)
     header, row = text.splitlines()

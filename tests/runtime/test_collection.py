@@ -123,15 +123,14 @@ async def test_columns_that_are_new_begin_a_further_file_and_those_that_lack_are
     first, second = kept.rows(f"{start}.csv"), kept.rows(f"{start}.2.csv")
     assert [(row["a"], row["b"]) for row in first] == [("1", "2"), ("", "3"), ("", "7")]
     assert [(row["a"], row["b"], row["c"]) for row in second] == [("", "", "4"), ("5", "", "6")]
-    after = replica("columns")
-    answered(after, {"c": 8}, 0, at=NOON)
+    answered(teller, {"c": 8}, 0, at=NOON)
     await kept.until(f"{start}.2.csv", 3)
 
 
 def test_rows_of_very_many_names_do_not_share_a_header() -> None:
     body = [b'{"%d": 1}' % number for number in range(2500)]
     records = [Scored(NOON, 0, f"r{n}", "", "/score", 200, True, one, b"0") for n, one in enumerate(body)]
-    parcels = list(CollectedBlobs(None, Places("", "service", {}, frozenset())).parcels(records))
+    parcels = list(CollectedBlobs(str, Places("", "service", {}, frozenset())).parcels(records))
     inputs = [rows for rows in parcels if "/inputs/" in rows.folder]
     assert [len(rows.names) for rows in inputs] == [1000, 1000, 500]
     assert [row.standard[2] for rows in inputs for row in rows.left] == [f"r{n}" for n in range(2500)]
@@ -150,7 +149,9 @@ async def test_a_file_that_nothing_can_be_appended_to_is_followed_by_another(
     assert (await kept.until(name.replace("data.csv", "data.2.csv"), 1))[0]["c0"] == "1"
 
 
-async def test_replicas_that_write_one_file_together_lose_nothing_and_double_nothing(replica: Replica, kept: Kept) -> None:
+async def test_replicas_of_one_service_have_a_file_each_and_lose_nothing_and_double_nothing(
+    replica: Replica, kept: Kept
+) -> None:
     tellers = [replica("together", SLIPWAY_COLLECTION_SECONDS="0.001") for _ in range(3)]
     for number in range(120):
         for place, teller in enumerate(tellers):
@@ -160,7 +161,8 @@ async def test_replicas_that_write_one_file_together_lose_nothing_and_double_not
     await asyncio.gather(*(teller.close() for teller in tellers))
     for identifier in ("inputs", "predictions"):
         start = f"sub/group/account/together/0b5c-iris-3/{identifier}"
-        assert len(kept.names(start)) == 1
+        names = ["data.2.csv", "data.3.csv", "data.csv"]
+        assert kept.names(start) == [f"{start}/{DAY}/{name}" for name in names]
         rows = kept.all_rows(start)
         assert sorted(row["$RequestId"] for row in rows) == sorted(f"{p}-{n}" for p in range(3) for n in range(120))
 
@@ -186,14 +188,30 @@ async def test_while_storage_is_away_answers_do_not_wait_and_what_fits_arrives_l
 
 
 async def test_rows_whose_acknowledgement_was_lost_are_not_doubled(replica: Replica, kept: Kept, azurite: Azurite) -> None:
-    async with Between(azurite.address.blob, lost_answers=2) as between:
+    async with Between(azurite.address.blob) as between:
         teller = replica("doubt", AML_MODEL_DC_STORAGE=between.in_place_of(azurite.connection_string))
-        for number in range(3):
+        for number in range(4):
+            between.lost_answers = 1 if number else 0
             answered(teller, [number], number, id=f"r{number}", at=NOON)
             await kept.until("sub/group/account/doubt", 2 * number + 2)
         await teller.close()
         assert between.lost_answers == 0
-    rows = kept.all_rows("sub/group/account/doubt/0b5c-iris-3/inputs")
+    start = "sub/group/account/doubt/0b5c-iris-3/inputs"
+    assert [row["$RequestId"] for row in kept.all_rows(start)] == ["r0", "r1", "r2", "r3"]
+    assert kept.names(start) == [f"{start}/{DAY}/data.csv"]
+
+
+async def test_a_header_whose_acknowledgement_was_lost_doubles_no_row(
+    replica: Replica, kept: Kept, azurite: Azurite
+) -> None:
+    async with Between(azurite.address.blob, lost_answers=2) as between:
+        teller = replica("first", AML_MODEL_DC_STORAGE=between.in_place_of(azurite.connection_string))
+        for number in range(3):
+            answered(teller, [number], number, id=f"r{number}", at=NOON)
+            await kept.until("sub/group/account/first", 2 * number + 2)
+        await teller.close()
+        assert between.lost_answers == 0
+    rows = kept.all_rows("sub/group/account/first/0b5c-iris-3/inputs")
     assert [row["$RequestId"] for row in rows] == ["r0", "r1", "r2"]
 
 
@@ -201,14 +219,14 @@ async def test_a_file_that_takes_no_more_blocks_is_followed_by_another(
     replica: Replica, kept: Kept, azurite: Azurite
 ) -> None:
     start = "sub/group/account/blocks/0b5c-iris-3"
-    teller = replica("blocks")
-    answered(teller, [0], 0, at=NOON)
-    await kept.until(start, 2)
-    async with Between(azurite.address.blob, full_blobs=1) as between:
-        after = replica("blocks", AML_MODEL_DC_STORAGE=between.in_place_of(azurite.connection_string))
-        answered(after, [1], 1, at=NOON)
+    async with Between(azurite.address.blob) as between:
+        teller = replica("blocks", AML_MODEL_DC_STORAGE=between.in_place_of(azurite.connection_string))
+        answered(teller, [0], 0, at=NOON)
+        await kept.until(start, 2)
+        between.full_blobs = 1
+        answered(teller, [1], 1, at=NOON)
         await kept.until(start, 4)
-        await after.close()
+        await teller.close()
     assert [name.rpartition("/")[2] for name in kept.names(f"{start}/inputs")] == ["data.2.csv", "data.csv"]
 
 

@@ -70,20 +70,20 @@ async def test_health_and_metrics_need_no_key_and_what_tells_of_the_driver_does(
 async def test_a_health_check_tells_a_stranger_one_word_and_who_sends_a_key_the_revision_too(
     start: Start, secret: Secret
 ) -> None:
-    told = {"SERVICE_PATH_PREFIX": PREFIX[1:], "SLIPWAY_REVISION": "ab12"}
+    told = {"SERVICE_PATH_PREFIX": PREFIX[1:], "SLIPWAY_REVISION": "the-revision"}
     replica = await start(ECHO, keys=secret.folder, environment=told).ready()
     for path in ("/", f"{PREFIX}/"):
         for method in ("GET", "HEAD"):
-            for key, revision in ((None, None), ("three", None), ("one", "ab12"), ("two", "ab12")):
+            for key, revision in ((None, None), ("three", None), ("one", "the-revision"), ("two", "the-revision")):
                 headers = {"Authorization": f"Bearer {key}"} if key else {}
                 answer = await replica.client.request(method, path, headers=headers)
                 assert (answer.status_code, answer.headers.get("x-slipway-revision")) == (200, revision)
                 assert answer.text == ("Healthy" if method == "GET" else "")
-                assert "ab12" not in str(answer.headers) + answer.text or revision
+                assert "the-revision" not in str(answer.headers) + answer.text or revision
 
 
 async def test_without_keys_nobody_is_told_a_revision(start: Start) -> None:
-    replica = await start(ECHO, environment={"SLIPWAY_REVISION": "ab12"}).ready()
+    replica = await start(ECHO, environment={"SLIPWAY_REVISION": "the-revision"}).ready()
     answer = await replica.client.get("/", headers={"Authorization": "Bearer one"})
     assert (answer.status_code, "x-slipway-revision" in answer.headers) == (200, False)
 

@@ -53,6 +53,15 @@ async def test_each_scored_request_has_a_line_whatever_the_driver_does_to_loggin
     assert (await replica.logged("r1", "POST /score 200")).level == "INFO"
 
 
+async def test_what_has_no_line_end_is_logged_before_it_is_too_long(start: Start) -> None:
+    source = "def run(body):\n    for _ in range(200):\n        print('x' * 1000, end='')\n    return body\n"
+    replica = await start(source).ready()
+    await replica.score({}, headers={"x-request-id": "r1"})
+    await replica.logged("r1", "POST /score 200")
+    printed = [len(line.message) for line in replica.log if line.request_id == "r1" and line.message.startswith("x")]
+    assert printed == [66_000, 66_000, 66_000, 2_000]
+
+
 async def test_requests_that_print_at_once_do_not_mix(start: Start) -> None:
     source = """
     import threading

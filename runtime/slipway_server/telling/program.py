@@ -51,7 +51,7 @@ def _sinks(settings: TellingSettings, folder: Path) -> Mapping[str, Callable[[],
     def storage() -> Sink[Any]:
         from .sinks.storage import CollectedBlobs  # noqa: PLC0415
 
-        return CollectedBlobs.connected(settings.storage, Places.of(folder, settings))
+        return CollectedBlobs.connected(settings.storage_now, Places.of(folder, settings))
 
     def event_hub() -> Sink[Any]:
         from .sinks.event_hub import CollectedEvents  # noqa: PLC0415

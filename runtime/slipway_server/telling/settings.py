@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 _SWITCHES = {
@@ -17,7 +18,9 @@ class TellingSettings:
     """What is told to whom. What nobody is told has an empty connection string."""
 
     storage: str = ""
-    """The connection string of the storage account that collected data goes to."""
+    """The connection string of the storage account that collected data goes to, as it was at the start."""
+    storage_file: Path | None = None
+    """Where it is renewed, if it is: what it allows ends some day."""
     event_hub: str = ""
     app_insights: str = ""
     """An instrumentation key, or a connection string."""
@@ -45,7 +48,15 @@ class TellingSettings:
             sampling=_number(environment, "SLIPWAY_COLLECTION_SAMPLING", cls.sampling, most=1),
             excluded=frozenset(name.strip().lower() for name in excluded if name.strip()),
             seconds=_number(environment, "SLIPWAY_COLLECTION_SECONDS", cls.seconds, most=3600),
+            storage_file=Path(keys, "storage") if (keys := environment.get("SLIPWAY_KEYS")) else None,
         )
+
+    def storage_now(self) -> str:
+        """The connection string as it is now."""
+        try:
+            return (self.storage_file.read_text().strip() if self.storage_file else "") or self.storage
+        except (OSError, ValueError):
+            return self.storage
 
     @property
     def collects(self) -> bool:

@@ -9,9 +9,10 @@ from shared.compute.kubernetes.api import KubernetesApi
 from shared.compute.kubernetes.claims import Claims
 from shared.compute.kubernetes.diagnosis import observed
 from shared.compute.kubernetes.differences import differences
-from shared.compute.kubernetes.kinds import DEPLOYMENT, EVENT, POD, Kind, Object
+from shared.compute.kubernetes.kinds import DEPLOYMENT, EVENT, POD, SECRET, Kind, Object
 from shared.compute.kubernetes.names import ACCOUNT, APP, MANAGED_BY, MANAGER, SERVICE_ID, account_label, object_name
 from shared.compute.kubernetes.objects import claim_name, is_claimed_by, kinds, rendered, route_kind, scaler_kind
+from shared.compute.kubernetes.renewing import renew
 from shared.compute.kubernetes.replicas import first_replicas, may_sleep
 from shared.compute.kubernetes.routing import route_error
 from shared.compute.kubernetes.scaling_status import scaling_error
@@ -56,9 +57,13 @@ async def survey(
     known: Collection[str],
     now: datetime,
 ) -> Survey:
-    """One list a kind; and one of the pods and one of events when a service answers nothing."""
+    """One list a kind; and one of the pods and one of events when a service answers nothing.
+
+    What Secrets hold for a time is renewed.
+    """
     ours = f"{ACCOUNT}={account_label(account)},{MANAGED_BY}={MANAGER}"
     found = await _found(view.api, view.cluster, ours)
+    await renew(view.api, specs, found[SECRET])
     claimed = await view.claims.of(ours)
     seen = {spec.service_id: _seen(view, spec, found, claimed, now) for spec in specs}
     down = [spec for spec in specs if seen[spec.service_id].error is not None]

@@ -18,6 +18,7 @@ from shared.images.packages.deadline import Deadline
 from shared.images.packages.distributions import LockedPackage, locked, with_given_hashes
 from shared.images.packages.downloads import Downloads
 from shared.images.packages.fetching import PackageFetcher
+from shared.images.packages.index_secrets import discreet
 from shared.images.packages.proving import ProvenSandbox
 from shared.images.packages.pylock import PackageFile, PackageFiles, wheel_tags
 from shared.images.packages.refusals import Refusals
@@ -56,6 +57,7 @@ class PackageInstaller:
     indexes: tuple[str, ...] = ()
     bounds: Bounds = field(default_factory=Bounds)
 
+    @discreet
     def lock(self, requirements: tuple[str, ...]) -> str:
         """Those requirements and all they need, each pinned with hashes.
 
@@ -65,6 +67,7 @@ class PackageInstaller:
         with self._run(self.bounds.resolve_seconds) as run:
             return with_given_hashes(run.lock("\n".join(requirements)), requirements)
 
+    @discreet
     def install(self, lock: str, into: Path, told: Told = _logger.warning) -> None:
         """What a lock or a part of one names, installed below `into`; `told` is what is built, before it is.
 

@@ -1,23 +1,25 @@
-"""Collected data as append blobs `data.csv`, which replicas write together (client-facts.md, 31; RFC 4180).
+"""Collected data as append blobs `data.csv`, which nobody needs to read to write them (client-facts.md, 31; RFC 4180).
 
-Each append says at which position it is to land. One whose answer was lost cannot land twice, and what two replicas write at
-once lands one after the other, with one header.
+A file is of the process that wrote its header: whoever finds that something is there already takes the next one,
+`data.2.csv` and so on. From then on that process alone appends, and says at which position each block is to land. So a block
+whose answer was lost cannot land twice: when it is sent again and its position is taken, it is there.
 
-A row goes into the first file of the day whose header has all its columns. There is a further file, `data.2.csv` and so on,
-for columns that are new, and when a file has as many blocks as a blob can have.
+A row goes into the first of the process's files whose header has all its columns. There is a further file for columns that
+are new, when a file has as many blocks as a blob can have, and when somebody else has written to it.
 """
 
 import csv
 import io
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import random
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
-from azure.storage.blob import BlobClient, BlobServiceClient, BlobType, ContainerClient, ContentSettings
+from azure.storage.blob import BlobClient, BlobServiceClient, ContainerClient, ContentSettings
 
 from ..records import Record
 from .delivery import Away, Refused, TooLarge
@@ -26,12 +28,12 @@ from .places import STANDARD, Places, Row
 CONTAINER = "modeldata"
 _LARGEST_BLOCK = 4 * 1024 * 1024
 _TOGETHER = 512 * 1024  # so many characters go into one block, and are less than that even at four bytes each
-_MOST_BLOCKS = 50_000
+_MOST_FOLDERS = 500
 _MOST_FILES = 100
 _MOST_NAMES = 1000
-_LONGEST_NAMES = 32 * 1024  # all together: a header is less than is read of a file to know it
-_HEADER_BYTES = 256 * 1024
-_ATTEMPTS = 20
+_LONGEST_NAMES = 32 * 1024  # all together
+_IN_TURN = 8  # so many names are tried in turn, then farther ones: of a thousand replicas none asks a thousand times
+_ATTEMPTS = 30
 _NEVER = {400, 411, 413, 414, 431, 501}
 _CSV = ContentSettings(content_type="text/csv; charset=utf-8")
 
@@ -62,33 +64,60 @@ class Rows:
 
 @dataclass
 class _File:
-    """One file, as far as this process knows it."""
+    """One file of this process."""
 
-    blob: BlobClient
+    name: str
     names: Collection[str]
     """Of the features that it has columns for."""
     end: int = 0
-    full: bool = False
+    closed: bool = False
+    """Nothing more goes there."""
+    doubt: bytes = b""
+    """What may have landed at its end, though nobody has said so."""
 
     def fits(self, names: Collection[str]) -> bool:
-        return not self.full and set(names) <= set(self.names)
+        return not self.closed and set(names) <= set(self.names)
+
+
+@dataclass
+class _Folder:
+    """The files of this process in one folder, the number of the next one to try, and how many before were others'."""
+
+    files: list[_File] = field(default_factory=list)
+    number: int = 1
+    vain: int = 0
+
+    def next_name(self) -> str:
+        return f"data.{self.number}.csv" if self.number > 1 else "data.csv"
+
+    def go_on(self, *, ours: bool) -> None:
+        self.vain = 0 if ours else self.vain + 1
+        self.number += random.randint(1, 1 << max(0, self.vain - _IN_TURN))  # noqa: S311  no secret
 
 
 class CollectedBlobs:
     """Appends collected rows."""
 
-    def __init__(self, container: ContainerClient, places: Places) -> None:
-        self._container = container
+    def __init__(self, connection: Callable[[], str], places: Places) -> None:
+        """`connection` says the connection string, which may be another one from one time to the next."""
+        self._connection = connection
         self._places = places
-        self._files: dict[str, list[_File]] = {}
+        self._folders: dict[str, _Folder] = {}
+        self._connected_by = ""
+        self._container: ContainerClient
 
     @classmethod
-    def connected(cls, connection_string: str, places: Places) -> Self:
+    def connected(cls, connection: Callable[[], str], places: Places) -> Self:
         """For that storage account. Raises ValueError when the text is no connection string."""
-        service = BlobServiceClient.from_connection_string(
-            connection_string, retry_total=0, connection_timeout=5, read_timeout=20
-        )
-        return cls(service.get_container_client(CONTAINER), places)
+        blobs = cls(connection, places)
+        blobs._connect()
+        return blobs
+
+    def _connect(self) -> None:
+        text = self._connection()
+        if text != self._connected_by:
+            service = BlobServiceClient.from_connection_string(text, retry_total=0, connection_timeout=5, read_timeout=20)
+            self._container, self._connected_by = service.get_container_client(CONTAINER), text
 
     def parcels(self, records: Iterable[Record]) -> Iterator[Rows]:
         """The rows of the records, by folder."""
@@ -105,53 +134,71 @@ class CollectedBlobs:
     def send(self, rows: Rows) -> None:
         """Append all that is left, each row once. Raises Away, Refused and TooLarge."""
         vain = 0
+        self._connect()
         while rows.left:
             with _said_by_storage():
                 if not self._append(self._file(rows.folder, rows.names), rows):
                     vain += 1
             if vain == _ATTEMPTS:
-                raise Away("others append all the time")
+                raise Away("others write to the same files all the time")
 
     # Which file.
 
     def _file(self, folder: str, names: Collection[str]) -> _File:
-        if folder not in self._files and len(self._files) >= _MOST_FILES:
-            self._files.clear()  # those of days gone by
-        files = self._files.setdefault(folder, [])
-        while not (fitting := next((file for file in files if file.fits(names)), None)):
-            if len(files) == _MOST_FILES:
+        if folder not in self._folders and len(self._folders) >= _MOST_FOLDERS:
+            del self._folders[next(iter(self._folders))]  # that of a day gone by
+        here = self._folders.setdefault(folder, _Folder())
+        while not (fitting := next((file for file in here.files if file.fits(names)), None)):
+            if len(here.files) == _MOST_FILES:
                 raise Refused(f"There are {_MOST_FILES} files with other columns for one day")
-            files.append(self._opened(folder, names, files))
+            here.files.append(self._begun(folder, here, names))
         return fitting
 
-    def _opened(self, folder: str, names: Collection[str], files: Sequence[_File]) -> _File:
-        """The next file of the folder, made if it is not there."""
-        blob = self._container.get_blob_client(f"{folder}/data.{len(files) + 1}.csv" if files else f"{folder}/data.csv")
+    def _begun(self, folder: str, here: _Folder, names: Collection[str]) -> _File:
+        """A file whose header this process has written. One whose header's answer was lost is left with that header."""
+        known = dict.fromkeys((*(here.files[-1].names if here.files else ()), *names))
+        header = _header(columns := tuple(known if _fit(known) else names))
+        for _ in range(_ATTEMPTS):
+            name = f"{folder}/{here.next_name()}"
+            ours = self._is_ours(self._container.get_blob_client(name), header)
+            here.go_on(ours=ours)
+            if ours:
+                return _File(name, columns, len(header))
+        raise Away(f"{_ATTEMPTS} files are others' already")
+
+    def _is_ours(self, blob: BlobClient, header: bytes) -> bool:
+        """Whether this is the first to write there."""
         self._ensure(blob)
-        properties = blob.get_blob_properties()
-        if properties.blob_type != BlobType.APPENDBLOB:
-            return _File(blob, (), full=True)
-        if properties.size == 0:
-            known = dict.fromkeys((*(files[-1].names if files else ()), *names))
-            return _File(blob, known if _fit(known) else names)
-        columns = _header(blob)
-        full = (properties.append_blob_committed_block_count or 0) >= _MOST_BLOCKS or columns[:3] != STANDARD
-        return _File(blob, columns[3:], properties.size, full)
+        try:
+            blob.append_block(header, appendpos_condition=0)
+        except HttpResponseError as error:
+            if error.status_code in (409, 412):
+                return False
+            raise
+        return True
 
     def _ensure(self, blob: BlobClient) -> None:
+        """It is there. Who may not overwrite is told so of one that is, in other words than who may: the append decides."""
+        try:
+            self._create(blob)
+        except ResourceNotFoundError:
+            with suppress(HttpResponseError):  # who may do no more than add finds that the app has made it
+                self._container.create_container()
+            self._create(blob)
+
+    def _create(self, blob: BlobClient) -> None:
         try:
             blob.create_append_blob(content_settings=_CSV, match_condition=MatchConditions.IfMissing)
         except ResourceExistsError:
             return
-        except ResourceNotFoundError:
-            with suppress(ResourceExistsError):
-                self._container.create_container()
-            blob.create_append_blob(content_settings=_CSV, match_condition=MatchConditions.IfMissing)
+        except HttpResponseError as error:
+            if error.status_code != 403:
+                raise
 
     # Appending.
 
     def _append(self, file: _File, rows: Rows) -> bool:
-        """Append what goes into one block. If that is not in the file now, what was known of it is put right."""
+        """Append what goes into one block; whether it is in the file now."""
         data, count = _rendered(file, rows.left)
         if len(data) > _LARGEST_BLOCK and count > 1:  # without the last, they are no more than go together
             data, count = _rendered(file, rows.left[: count - 1])
@@ -159,56 +206,57 @@ class CollectedBlobs:
             del rows.left[0]
             raise TooLarge(f"A row has {len(data)} bytes, and {_LARGEST_BLOCK} is the most")
         try:
-            file.blob.append_block(data, appendpos_condition=file.end)
-            file.end += len(data)
+            self._container.get_blob_client(file.name).append_block(data, appendpos_condition=file.end)
         except HttpResponseError as error:
-            if not self._settled(error, file, rows.folder, data):
+            if not _landed(error, file, data):
                 return False
+        except AzureError:
+            file.doubt = data
+            raise
+        file.end, file.doubt = file.end + len(data), b""
         del rows.left[:count]
         return True
 
-    def _settled(self, error: HttpResponseError, file: _File, folder: str, data: bytes) -> bool:
-        """Whether the block is in the file nevertheless: where it was to be is something already, and that may be what
-        another replica wrote, or this very block, whose answer was lost.
-        """
-        if error.status_code == 404:
-            del self._files[folder]  # it was there a moment ago
-            return False
-        if _code(error) == "BlockCountExceedsLimit":
-            file.full = True
-            return False
-        if error.status_code != 412:
-            raise error
-        size = file.blob.get_blob_properties().size
-        landed: bool = size >= file.end + len(data) and file.blob.download_blob(file.end, len(data)).readall() == data
-        if not landed and (file.end == 0 or size < file.end):
-            del self._files[folder]  # its header is another's
-        file.end = size
-        return landed
+
+def _landed(error: HttpResponseError, file: _File, data: bytes) -> bool:
+    """Whether the block is in the file nevertheless: nobody else writes there, so what has taken its place is this very
+    block, whose answer was lost. A block that nobody is in doubt of was kept off by a stranger's: that file is done with.
+    """
+    if error.status_code == 412 and file.doubt == data:
+        return True
+    if error.status_code in (404, 412) or _code(error) == "BlockCountExceedsLimit":
+        file.closed = True
+        return False
+    if error.status_code in (408, 500, 502, 503, 504):
+        file.doubt = data
+    raise error
+
+
+def _header(names: Collection[str]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerow((*STANDARD, *names))
+    return _encoded(text)
 
 
 def _rendered(file: _File, rows: Sequence[Row]) -> tuple[bytes, int]:
-    """The first of the rows, as many as go into a block, below the header where there is none yet; and how many they are."""
+    """The first of the rows, as many as go into a block; and how many they are."""
     text = io.StringIO(newline="")
     writer, count = csv.writer(text), 0
-    if file.end == 0:
-        writer.writerow((*STANDARD, *file.names))
     for row in rows:
         os.sched_yield()  # who waits for an answer comes first
         writer.writerow([*row.standard, *map(row.features.get, file.names)])
         count += 1
         if text.tell() > _TOGETHER:
             break
-    return text.getvalue().encode(errors="backslashreplace"), count  # JSON can hold halves of characters
+    return _encoded(text), count
+
+
+def _encoded(text: io.StringIO) -> bytes:
+    return text.getvalue().encode(errors="backslashreplace")  # JSON can hold halves of characters
 
 
 def _fit(names: Collection[str]) -> bool:
     return len(names) <= _MOST_NAMES and sum(map(len, names)) <= _LONGEST_NAMES
-
-
-def _header(blob: BlobClient) -> tuple[str, ...]:
-    start = blob.download_blob(0, _HEADER_BYTES).readall().decode(errors="replace")
-    return tuple(next(csv.reader(io.StringIO(start, newline="")), ()))
 
 
 def _code(error: HttpResponseError) -> str:

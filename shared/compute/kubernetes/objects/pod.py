@@ -8,7 +8,7 @@ from typing import Any
 from shared.compute.environment import image_version, service_environment
 from shared.compute.kubernetes.kinds import Object
 from shared.compute.kubernetes.names import REVISION, labels, object_name, pod_labels
-from shared.compute.kubernetes.objects.secret import KEYS, targets, targets_digest
+from shared.compute.kubernetes.objects.secret import GRANT, KEYS, targets, targets_digest
 from shared.domain.compute_resources import ClusterSettings
 from shared.domain.computing import ServiceSpec
 from shared.domain.reservations import ContainerResourceReservation, smaller
@@ -50,7 +50,7 @@ def _pod(spec: ServiceSpec, cluster: ClusterSettings) -> Object:
         "terminationGracePeriodSeconds": _DRAIN + REQUEST_TIMEOUT + _TO_EXIT,
         "containers": [_container(spec, cluster)],
         "volumes": [
-            {"name": "keys", "secret": {"secretName": object_name(spec.service_id), "items": _key_files()}},
+            {"name": "keys", "secret": {"secretName": object_name(spec.service_id), "items": _files(spec)}},
             {"name": "work", "emptyDir": {}},
             {"name": "tmp", "emptyDir": {}},
         ],
@@ -70,8 +70,8 @@ def _spread(spec: ServiceSpec) -> Object:
     }
 
 
-def _key_files() -> list[dict[str, str]]:
-    return [{"key": key, "path": key} for key in KEYS]
+def _files(spec: ServiceSpec) -> list[dict[str, str]]:
+    return [{"key": entry, "path": entry} for entry in (*KEYS, *({GRANT} & targets(spec).keys()))]
 
 
 def _container(spec: ServiceSpec, cluster: ClusterSettings) -> Object:
