@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import azure.functions as func
 from pydantic import BaseModel
 
+from functions.addresses import account_url
 from functions.answering import answered
 from functions.conditional import read_if
 from functions.query import refuse_doubled
 from functions.repeating import repeatable
-from functions.replies import API_VERSIONS, Reply, account_url
+from functions.replies import API_VERSIONS, Reply
 from shared.bootstrap import Slipway, slipway
 from shared.domain.accounts import Account
 from shared.domain.documents import Document
@@ -38,7 +39,7 @@ class Call:
     slipway: Slipway
     account: Account
     account_url: str
-    """The account's base URL, as this caller reaches it."""
+    """The account's base URL."""
     request: func.HttpRequest
     repeatable: Repeatable | None
     preconditions: Preconditions

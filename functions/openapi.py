@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from functions.addresses import app_url
 from functions.endpoint import Route
 from functions.listing import DEFAULT_COUNT, MOST_COUNT
 from functions.repeating import FIRST_SENT, METHODS, REQUEST_ID
@@ -46,7 +47,7 @@ def described(routes: Sequence[Route], account_url: str) -> dict[str, Any]:
         path = paths.setdefault(f"/{route.path}", {})
         path[route.method.lower()] = _operation(route)
         if not route.in_account:
-            path["servers"] = [{"url": _app_url(account_url)}]
+            path["servers"] = [{"url": app_url(account_url)}]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -93,11 +94,6 @@ def _operation(route: Route) -> dict[str, Any]:
 def _tag(route: Route) -> str:
     resource = route.path.split("/")[0]
     return resource if resource in _TAGS else "about"
-
-
-def _app_url(account_url: str) -> str:
-    """What is not under an account is beside all accounts."""
-    return re.split(r"(?i)/subscriptions/", account_url, maxsplit=1)[0]
 
 
 def _refusals(route: Route) -> Iterator[int]:
