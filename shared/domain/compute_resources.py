@@ -130,6 +130,8 @@ class ScalingMetric(StrEnum):
 class Scaling(Wire):
     """How the number of replicas follows the load."""
 
+    signed: ClassVar[frozenset[str]] = frozenset({"prometheus_address"})
+
     kind: ScalerKind = ScalerKind.HPA
     metric: ScalingMetric | None = None
     """Found out when the resource is put: slots where the cluster serves custom metrics, or KEDA reads them."""

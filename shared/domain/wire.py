@@ -40,7 +40,11 @@ Timestamp = Annotated[datetime, AfterValidator(milliseconds), PlainSerializer(_u
 
 
 class Wire(BaseModel):
-    """A value as it travels. `read_only` names the properties that a request may hold and that are then ignored."""
+    """A value as it travels.
+
+    `read_only` names the properties that a request may hold and that are then ignored; `signed` the fields whose URLs may
+    hold a signature, which is for those only who could have given it.
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -53,6 +57,7 @@ class Wire(BaseModel):
         allow_inf_nan=False,
     )
     read_only: ClassVar[frozenset[str]] = frozenset()
+    signed: ClassVar[frozenset[str]] = frozenset()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Wire) or type(self) is not type(other):
