@@ -1,7 +1,6 @@
 """Compute resources: where the services of an account can run, and how a cluster is reached. An extension of api.md;
 client-facts.md, 33 and 34."""
 
-import re
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, ClassVar, Self
@@ -10,22 +9,14 @@ from pydantic import AfterValidator, Field, model_validator
 
 from shared.domain.accounts import Account
 from shared.domain.documents import Document, Term
-from shared.domain.fields import Matching, Url
+from shared.domain.fields import PREFIX_DESCRIBED, SEGMENT, Described, Matching, Url, any_case
 from shared.domain.wire import Timestamp, Wire
 
-_AKS_ID = re.compile(
-    r"/subscriptions/[^/?#\s]+/resourceGroups/[^/?#\s]+/providers/Microsoft\.ContainerService/managedClusters/[^/?#\s]+",
-    re.IGNORECASE,
+_AKS_ID = (
+    f"{any_case('/subscriptions/')}{SEGMENT}{any_case('/resourceGroups/')}{SEGMENT}"
+    f"{any_case('/providers/Microsoft.ContainerService/managedClusters/')}{SEGMENT}"
 )
 KUBECONFIG_SETTINGS = "SLIPWAY_KUBECONFIG_"
-
-
-def _aks_id(text: str) -> str:
-    if not _AKS_ID.fullmatch(text):
-        raise ValueError(
-            "accepts /subscriptions/{s}/resourceGroups/{rg}/providers/Microsoft.ContainerService/managedClusters/{name}"
-        )
-    return text
 
 
 def _prefix(text: str) -> str:
@@ -34,6 +25,14 @@ def _prefix(text: str) -> str:
     return text
 
 
+AksId = Annotated[
+    str,
+    Matching(
+        _AKS_ID,
+        "/subscriptions/{s}/resourceGroups/{rg}/providers/Microsoft.ContainerService/managedClusters/{name}",
+        1024,
+    ),
+]
 ComputeName = Annotated[
     str, Matching(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}", "1 to 63 letters, digits, '-' and '_', the first a letter or digit")
 ]
@@ -62,7 +61,7 @@ class ComputeKind(StrEnum):
 class ClusterConnection(Wire):
     """How a cluster is reached: exactly one of these ways. Credentials are named here, and held elsewhere."""
 
-    aks_resource_id: Annotated[str, AfterValidator(_aks_id)] | None = None
+    aks_resource_id: AksId | None = None
     """A managed cluster, by the app's own identity."""
     kubeconfig_setting: SettingName | None = None
     """The app setting that holds a kubeconfig, as YAML or JSON."""
@@ -96,7 +95,7 @@ class FrontEndKind(StrEnum):
 class FrontEnd(Wire):
     """Where services are called: the address that callers use, and what routes it."""
 
-    address: Annotated[Url, AfterValidator(_prefix)]
+    address: Annotated[Url, AfterValidator(_prefix), Described(pattern=PREFIX_DESCRIBED)]
     kind: FrontEndKind = FrontEndKind.INGRESS
     ingress_class: ObjectName | None = None
     """Of an ingress; absent is the cluster's default class."""

@@ -146,7 +146,7 @@ def parse[T: Wire](kind: type[T], body: bytes) -> T:
         raise InvalidRequest(f"The body is {_json_name(document)}; it must be a JSON object.", code="InvalidJson")
     _refuse_unbounded(document)
     present = {key: value for key, value in document.items() if key not in kind.read_only}
-    return validate(kind, cast("dict[str, Json]", _without_nulls(present)))
+    return validate(kind, cast("dict[str, Json]", _without_nulls(present, kind)))
 
 
 def validate[T: Wire](kind: type[T], properties: Mapping[str, Json]) -> T:
@@ -186,10 +186,18 @@ def _json_name(value: object) -> str:
     return names.get(type(value), "a number")
 
 
-def _without_nulls(value: Json) -> Json:
-    if isinstance(value, dict):
-        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
-    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
+def _without_nulls(value: Json, kind: type[BaseModel] | None) -> Json:
+    """Without the null properties of objects of that kind; what it does not know stays, to be refused by its name."""
+    if isinstance(value, list):
+        return [_without_nulls(inner, kind) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    known = value.keys() if kind is None else {field.alias or name for name, field in kind.model_fields.items()}
+    return {
+        key: _without_nulls(inner, None if kind is None else _model_of(kind, key))
+        for key, inner in value.items()
+        if inner is not None or key not in known
+    }
 
 
 def _details(kind: type[BaseModel], error: ValidationError) -> Iterator[Detail]:
