@@ -103,8 +103,7 @@ def quantity(text: str) -> Decimal:
     if not match:
         raise ValueError("accepts a Kubernetes quantity such as 0.5, 250m or 512Mi")
     suffix = match["suffix"] or ""
-    exponent = suffix[:1] in ("e", "E") and len(suffix) > 1
-    value = Decimal(match["number"]) * (Decimal(f"1{suffix}") if exponent else _FACTORS[suffix])
+    value = Decimal(match["number"]) * (_FACTORS[suffix] if suffix in _FACTORS else Decimal(f"1{suffix}"))
     if value <= 0:
         raise ValueError("accepts a Kubernetes quantity above zero")
     return value
