@@ -43,7 +43,7 @@ ObjectName = Annotated[
     str,
     Matching(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", "1 to 253 lower-case letters, digits, '.' and '-'"),
 ]
-RegistryHost = Annotated[str, Matching(r"[a-z0-9.-]+(:[0-9]{1,5})?", "the host of a registry, such as name.azurecr.io")]
+RegistryHost = Annotated[str, Matching(r"[a-z0-9.-]+(:[0-9]{1,5})?", "the host of a registry, such as name.azurecr.io", 261)]
 SettingName = Annotated[
     str,
     Matching(KUBECONFIG_SETTINGS + "[A-Z0-9_]{1,64}", f"the name of an app setting, {KUBECONFIG_SETTINGS}…"),
