@@ -68,7 +68,7 @@ def schemathesis(stack: Stack, kept: dict[str, str], token: str, *options: str) 
     )
 
 
-BOUNDED = ("--max-examples", "3", "--generation-deterministic")
+BOUNDED = ("--max-examples", "2", "--generation-deterministic")
 
 
 @pytest.mark.parametrize("role", ["Slipway.Contributor", "Slipway.Reader"] if LONG else ["Slipway.Contributor"])

@@ -89,3 +89,14 @@ def test_an_error_of_any_text_and_any_number_of_details_is_short(text):
     assert len(error.message.encode(errors="replace")) < MOST
     if text != "\udfff":  # has no JSON; `foreign` lets none through
         assert len(error.json_text().encode()) <= MOST
+
+
+@pytest.mark.parametrize("authorization", ["", "Bearer x"])
+def test_nobody_has_more_read_than_the_api_takes(api, authorization):
+    answer = api.post("models", content=b"x" * 1_200_000, headers={"Authorization": authorization})
+    assert (answer.status_code, answer.content) == (413, b"")
+
+
+def test_a_body_that_is_a_little_too_large_is_an_error_response(api):
+    answer = api.post("models", content=b"x" * (1024 * 1024 + 1))
+    assert (answer.status_code, answer.json()["code"]) == (413, "TooLarge")
