@@ -21,9 +21,9 @@ up: $(STACK)
 test: check
 	@$(PYTHON) -m pytest -n 2 --dist loadfile
 
-# The long form of tests/chaos: 20,000 histories, 500 killed workers, 1,000 operations.
+# The long form of tests/chaos, 20,000 histories, 500 killed workers, 1,000 operations, and of tests/schema, 300 requests each.
 chaos: $(TEST)
-	@SLIPWAY_CHAOS=long $(PYTHON) -m pytest -s tests/chaos
+	@SLIPWAY_CHAOS=long $(PYTHON) -m pytest -s tests/chaos tests/schema
 
 check: $(TEST)
 	@$(PYTHON) -m ruff check $(CODE)

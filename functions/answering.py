@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import azure.functions as func
 
+from functions.addresses import check_host
 from functions.replies import Reply, common_headers, refusal, response
 from shared.domain.errors import ServiceError, foreign, out_of_room, with_causes
 
@@ -18,6 +19,7 @@ async def answered(request: func.HttpRequest, what: str, act: Callable[[], Await
     """The answer of that act, an ErrorResponse when it fails; `what` is what the log calls it."""
     headers = common_headers(request)
     try:
+        check_host(request)
         reply = await act()
     except ServiceError as error:
         if error.status_code >= 500:

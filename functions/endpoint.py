@@ -4,25 +4,27 @@ Source: api.md; client-facts.md, 2–8 and 15.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import azure.functions as func
 from pydantic import BaseModel
 
+from functions.addresses import account_url
 from functions.answering import answered
 from functions.conditional import read_if
 from functions.query import refuse_doubled
 from functions.repeating import repeatable
-from functions.replies import API_VERSIONS, Reply, account_url
+from functions.replies import API_VERSIONS, Reply
 from shared.bootstrap import Slipway, slipway
 from shared.domain.accounts import Account
 from shared.domain.documents import Document
 from shared.domain.errors import InvalidRequest, NotFound, foreign
 from shared.domain.ids import canonical
 from shared.domain.operations import Operation
+from shared.domain.signatures import unsigned
 from shared.domain.tracing import valid_trace_parent
 from shared.domain.wire import Wire, parse
-from shared.identity.roles import Role, require
+from shared.identity.roles import Caller, Role, require
 from shared.resources.repeatability import Once, Repeatable
 from shared.resources.tags import IF_MATCH, IF_NONE_MATCH, Preconditions
 
@@ -36,9 +38,11 @@ class Call:
     """A request that has passed: its caller may make it, and its account is served here."""
 
     slipway: Slipway
+    caller: Caller | None
+    """None where anybody may call."""
     account: Account
     account_url: str
-    """The account's base URL, as this caller reaches it."""
+    """The account's base URL."""
     request: func.HttpRequest
     repeatable: Repeatable | None
     preconditions: Preconditions
@@ -75,7 +79,12 @@ class Call:
 
     def shown(self, document: Document, body: BaseModel | None = None) -> Reply:
         """200 with what callers see of a document, itself unless that is something else, and its ETag."""
-        return Reply(200, body or document, {"ETag": document.tag})
+        seen = self.seen(document)
+        return Reply(200, body or seen, {"ETag": seen.tag})
+
+    def seen[T](self, value: T) -> T:
+        """The value as this caller sees it: who may not register a URL is not shown its signature."""
+        return value if self.caller is not None and Role.CONTRIBUTOR in self.caller.roles else unsigned(value)
 
     def accepted(self, operation: Operation) -> Reply:
         """202, with where the operation is shown (client-facts.md, 6)."""
@@ -153,13 +162,15 @@ async def _served(route: Route, handler: Handler, request: func.HttpRequest) -> 
         if request.method != "GET" and not route.conditional:
             call.preconditions.check_untagged()
         reply = await handler(call)
-        return read_if(call.preconditions, reply) if request.method == "GET" else reply
+        seen = replace(reply, body=call.seen(reply.body))
+        return read_if(call.preconditions, seen) if request.method == "GET" else seen
 
 
 async def _admitted(route: Route, request: func.HttpRequest) -> Call:
     app = slipway()
-    if route.role is not None:
-        require(await app.verifier.caller(request.headers.get("Authorization")), route.role)
+    caller = None if route.role is None else await app.verifier.caller(request.headers.get("Authorization"))
+    if caller is not None and route.role is not None:
+        require(caller, route.role)
     account = app.served_account(
         request.route_params["subscriptionId"],
         request.route_params["resourceGroupName"],
@@ -170,7 +181,7 @@ async def _admitted(route: Route, request: func.HttpRequest) -> Call:
     if route.paged or route.filters is not None:
         refuse_doubled(request)
     preconditions = Preconditions.parse(request.headers.get(IF_MATCH), request.headers.get(IF_NONE_MATCH))
-    return Call(app, account, account_url(request), request, repeatable(request, app.now()), preconditions)
+    return Call(app, caller, account, account_url(request), request, repeatable(request, app.now()), preconditions)
 
 
 def _check_version(given: str | None, *, optional: bool) -> None:

@@ -5,14 +5,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
 
+from functions import repeating
+from functions.addresses import app_url
 from functions.endpoint import Route
 from functions.listing import DEFAULT_COUNT, MOST_COUNT
-from functions.repeating import FIRST_SENT, METHODS, REQUEST_ID
+from functions.repeating import METHODS
 from functions.replies import API_VERSIONS
+from functions.schemas import Schemas, present_only, reference
+from shared.domain.compute_resources import ComputeName
+from shared.domain.fields import Id
 from shared.domain.operations import ErrorResponse
-from shared.resources.tags import IF_MATCH, IF_NONE_MATCH
+from shared.domain.wire import Wire
+from shared.resources import tags
+from shared.resources.paging import TOKEN_DESCRIBED
 
 _TAGS = {
     "models": "Registered models, by name and version.",
@@ -33,20 +39,30 @@ _REFUSALS = {
     412: "A precondition is not met, or a repeatable request is too old",
     413: "The request is larger than Slipway takes or stores in one piece",
 }
-_FORMATS = {"id": {"format": "uuid"}}
-_REF = "#/components/schemas/{model}"
+_VERSION = {"type": "string", "enum": list(API_VERSIONS), "default": API_VERSIONS[-1]}
+_COUNT = {"type": "integer", "minimum": 1, "maximum": MOST_COUNT, "default": DEFAULT_COUNT}
+
+
+class _InPath(Wire):
+    """The parameters of paths."""
+
+    id: Id
+    name: ComputeName
 
 
 def described(routes: Sequence[Route], account_url: str) -> dict[str, Any]:
     """The OpenAPI document of those routes, under that account's base URL."""
-    kinds = sorted({kind for route in routes for kind in _kinds(route)}, key=lambda kind: kind.__name__)
-    _, definitions = models_json_schema([(kind, "validation") for kind in kinds], ref_template=_REF)
+    schemas = Schemas(
+        {kind for route in routes for kind in _answered(route)},
+        {route.takes for route in routes if route.takes is not None},
+        {route.filters for route in routes if route.filters is not None},
+    )
     paths: dict[str, dict[str, Any]] = {}
     for route in sorted(routes, key=lambda route: (route.path, route.method)):
         path = paths.setdefault(f"/{route.path}", {})
-        path[route.method.lower()] = _operation(route)
+        path[route.method.lower()] = _operation(route, schemas)
         if not route.in_account:
-            path["servers"] = [{"url": _app_url(account_url)}]
+            path["servers"] = [{"url": app_url(account_url)}]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -59,23 +75,22 @@ def described(routes: Sequence[Route], account_url: str) -> dict[str, Any]:
         "security": [{"bearer": []}],
         "paths": paths,
         "components": {
-            "schemas": definitions["$defs"],
+            "schemas": schemas.components,
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
     }
 
 
-def _kinds(route: Route) -> set[type[BaseModel]]:
-    named = [route.takes, *route.answers.values()]
-    return {ErrorResponse, *(kind for kind in named if kind is not None and issubclass(kind, BaseModel))}
+def _answered(route: Route) -> set[type[BaseModel]]:
+    return {ErrorResponse, *(kind for kind in route.answers.values() if kind is not None and issubclass(kind, BaseModel))}
 
 
-def _operation(route: Route) -> dict[str, Any]:
+def _operation(route: Route, schemas: Schemas) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.name,
         "tags": [_tag(route)],
         "summary": route.does.splitlines()[0],
-        "parameters": _parameters(route),
+        "parameters": _parameters(route, schemas),
         "responses": {str(status): _response(status, answer) for status, answer in route.answers.items()},
     }
     if route.method == "GET" and route.conditional:
@@ -86,18 +101,13 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.role is None:
         operation["security"] = []
     if route.takes is not None:
-        operation["requestBody"] = {"required": True, "content": _json(route.takes)}
+        operation["requestBody"] = {"required": _asks_something(route.takes), "content": _json(route.takes)}
     return operation
 
 
 def _tag(route: Route) -> str:
     resource = route.path.split("/")[0]
     return resource if resource in _TAGS else "about"
-
-
-def _app_url(account_url: str) -> str:
-    """What is not under an account is beside all accounts."""
-    return re.split(r"(?i)/subscriptions/", account_url, maxsplit=1)[0]
 
 
 def _refusals(route: Route) -> Iterator[int]:
@@ -117,28 +127,28 @@ def _refusal(status: int) -> dict[str, Any]:
     return {"description": _REFUSALS[status], "content": _json(ErrorResponse)}
 
 
-def _parameters(route: Route) -> list[dict[str, Any]]:
-    parameters = [
-        _parameter(name, "path", {"type": "string"} | _FORMATS.get(name, {}), required=True) for name in _in_path(route.path)
-    ]
+def _asks_something(kind: type[Wire]) -> bool:
+    """Whether an absent body, which is an empty object, would be refused."""
+    return any(field.is_required() for field in kind.model_fields.values())
+
+
+def _parameters(route: Route, schemas: Schemas) -> list[dict[str, Any]]:
+    parameters = [_parameter(name, "path", present_only(_InPath, name), required=True) for name in _in_path(route.path)]
     if route.role is not None:
-        version = {"type": "string", "enum": list(API_VERSIONS), "default": API_VERSIONS[-1]}
-        parameters.append(_parameter("api-version", "query", version, required=not route.version_optional))
+        parameters.append(_parameter("api-version", "query", _VERSION, required=not route.version_optional))
     if route.filters is not None:
-        names = (field.alias or name for name, field in route.filters.model_fields.items())
-        parameters += [_parameter(name, "query", {"type": "string"}) for name in names]
+        parameters += [_parameter(name, "query", schema) for name, schema in schemas.parameters(route.filters)]
     if route.paged:
-        count = {"type": "integer", "minimum": 1, "maximum": MOST_COUNT, "default": DEFAULT_COUNT}
-        parameters += [_parameter("count", "query", count), _parameter("$skipToken", "query", {"type": "string"})]
-    parameters += [_parameter(name, "header", {"type": "string"}) for name in _headers(route)]
+        parameters += [_parameter("count", "query", _COUNT), _parameter("$skipToken", "query", TOKEN_DESCRIBED)]
+    parameters += [_parameter(name, "header", schema) for name, schema in _headers(route)]
     return parameters
 
 
-def _headers(route: Route) -> Iterator[str]:
+def _headers(route: Route) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if route.method in METHODS:
-        yield from (REQUEST_ID, FIRST_SENT)
+        yield from repeating.DESCRIBED.items()
     if route.conditional:
-        yield from (IF_MATCH, IF_NONE_MATCH)
+        yield from ((name, tags.DESCRIBED) for name in (tags.IF_MATCH, tags.IF_NONE_MATCH))
 
 
 def _in_path(path: str) -> list[str]:
@@ -170,4 +180,4 @@ _DESCRIPTIONS = {
 
 
 def _json(kind: type) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": _REF.format(model=kind.__name__)}}}
+    return {"application/json": {"schema": reference(kind)}}

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import azure.functions as func
 
 from shared.domain.errors import Detail, InvalidRequest, PreconditionFailed, foreign
+from shared.domain.fields import whole
 from shared.resources.repeatability import KEPT, MISMATCH, Repeatable
 
 REQUEST_ID, FIRST_SENT, CLIENT_ID = "Repeatability-Request-ID", "Repeatability-First-Sent", "Repeatability-Client-ID"
@@ -17,6 +18,15 @@ METHODS = ("POST", "PUT")
 _INVALID, _EXPIRED = "InvalidRepeatability", "RepeatabilityExpired"
 _REJECTED = (_INVALID, _EXPIRED, MISMATCH)
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
+_DAYS, _MONTHS = "Mon|Tue|Wed|Thu|Fri|Sat|Sun", "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
+_DAY, _HOUR, _SIXTY = "0[1-9]|1[0-9]|2[0-8]", "[01][0-9]|2[0-3]", "[0-5][0-9]"
+_MOMENT = f"({_DAYS}), ({_DAY}) ({_MONTHS}) 20[0-9]{{2}} ({_HOUR}):{_SIXTY}:{_SIXTY} GMT"
+DESCRIBED: Mapping[str, Mapping[str, str | list[str]]] = {
+    REQUEST_ID: {"type": "string", "pattern": whole(_ID.pattern), "examples": ["01890000-0000-7000-8000-000000000000"]},
+    FIRST_SENT: {"type": "string", "format": "http-date", "pattern": whole(_MOMENT)},
+    CLIENT_ID: {"type": "string", "pattern": whole(_ID.pattern), "examples": ["a-client"]},
+}
+"""What the API's description says of these headers; the last days of months are taken as well."""
 _AHEAD = timedelta(minutes=5)
 """How far the caller's clock may be ahead of ours."""
 
@@ -27,13 +37,15 @@ def repeatable(request: func.HttpRequest, now: datetime) -> Repeatable | None:
     Raises InvalidRequest for malformed headers and PreconditionFailed for one that is older than what is remembered.
     """
     headers = request.headers
-    identifier, first_sent, client = headers.get(REQUEST_ID), headers.get(FIRST_SENT), headers.get(CLIENT_ID, "")
-    if request.method not in METHODS or (identifier is None and first_sent is None):
+    identifier, first_sent, client = headers.get(REQUEST_ID), headers.get(FIRST_SENT), headers.get(CLIENT_ID)
+    if request.method not in METHODS:
+        return None
+    if client is not None and not _ID.fullmatch(client):
+        raise _invalid(CLIENT_ID, client, "1 to 128 printable characters without spaces")
+    if identifier is None and first_sent is None:
         return None
     if identifier is None or not _ID.fullmatch(identifier):
         raise _invalid(REQUEST_ID, identifier, "1 to 128 printable characters without spaces, best a UUID")
-    if client and not _ID.fullmatch(client):
-        raise _invalid(CLIENT_ID, client, "1 to 128 printable characters without spaces")
     sent = _moment(first_sent)
     if not now - KEPT <= sent <= now + _AHEAD:
         raise PreconditionFailed(
@@ -43,7 +55,7 @@ def repeatable(request: func.HttpRequest, now: datetime) -> Repeatable | None:
         )
     url = urlsplit(request.url)  # but for the host: a service has several names
     asked = hashlib.sha256(f"{request.method} {url.path}?{url.query}\n".encode() + request.get_body()).hexdigest()
-    return Repeatable(f"http:{client} {identifier}", asked, KEPT + _AHEAD)
+    return Repeatable(f"http:{client or ''} {identifier}", asked, KEPT + _AHEAD)
 
 
 def result_header(request: func.HttpRequest, status: int, code: str | None) -> Mapping[str, str]:

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import azure.functions as func
 from pydantic import BaseModel
 
+from functions.addresses import account_url
 from functions.repeating import result_header
 from shared.domain.errors import OperationInProgress, ServiceError
 from shared.domain.operations import ErrorDetail, ErrorResponse
@@ -28,8 +28,9 @@ class Reply:
 
 
 def common_headers(request: func.HttpRequest) -> dict[str, str]:
-    """The headers of every answer: which versions there are, and under which ids the request is known."""
+    """The headers of every answer: the versions there are, the ids of the request, and that its type is what it says."""
     return {
+        "X-Content-Type-Options": "nosniff",
         "api-supported-versions": ", ".join(API_VERSIONS),
         "x-ms-request-id": str(uuid4()),
         "x-ms-client-request-id": _client_request_id(request),
@@ -57,13 +58,6 @@ def refusal(error: ServiceError, request: func.HttpRequest) -> Reply:
     if error.status_code in (429, 503, 507):
         headers["Retry-After"] = str(round(error.retry_after or 5))
     return Reply(error.status_code, answer, headers)
-
-
-def account_url(request: func.HttpRequest) -> str:
-    """The account's base URL, as this caller reaches it."""
-    url = urlsplit(request.url)
-    base = re.match(r"(?i)(/[^/]+)*?/accounts/[^/]+", url.path)
-    return f"{url.scheme}://{url.netloc}{base[0] if base else url.path}"
 
 
 def _client_request_id(request: func.HttpRequest) -> str:

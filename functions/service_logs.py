@@ -13,12 +13,14 @@ from functions.listing import filters_of
 from functions.replies import Reply
 from functions.since import Since, moment_of
 from shared.domain.computing import LogQuery, ReplicaLog
+from shared.domain.fields import Described, FilterText
 from shared.domain.filters import Filters
 from shared.domain.log_lines import readable
 
 blueprint = func.Blueprint()
 
 DEFAULT_TAIL, MOST_TAIL = 500, 10_000
+_TAIL = Described(type="integer", minimum=1, maximum=MOST_TAIL, default=DEFAULT_TAIL)
 _MOST_CHARACTERS = 8 * 1024 * 1024
 
 
@@ -31,9 +33,9 @@ def _tail(text: str) -> str:
 class LogParameters(Filters):
     """Of GET /services/{id}/logs."""
 
-    tail: Annotated[str, AfterValidator(_tail)] | None = None
+    tail: Annotated[str, AfterValidator(_tail), _TAIL] | None = None
     since: Since | None = None
-    replica: str | None = None
+    replica: FilterText | None = None
 
     def query(self, now: datetime) -> LogQuery:
         """What is asked for."""

@@ -11,6 +11,7 @@ from local.issuer import AUDIENCE, Issuer
 from local.machine import this_platform
 from local.ports import Ports
 from local.upload import CONTAINER as UPLOADS
+from shared.domain.wire import MOST_BODY_BYTES
 from shared.settings.names import is_setting, unknown
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
@@ -31,6 +32,8 @@ _OWN = {
     "SLIPWAY_LOCAL_FRONT_END": _NODE,
 }
 """What a stack does not take from the environment, and why."""
+_MOST_BODY = MOST_BODY_BYTES + 64 * 1024
+"""What the host reads of a request before its caller is known: a little more than the API takes, which the API then says."""
 
 _logger = logging.getLogger("local")
 
@@ -65,6 +68,7 @@ def app_settings(
         **_added(chosen, "SLIPWAY_FETCH_CONTAINERS", UPLOADS),
         **(_added(chosen, "SLIPWAY_FETCH_HOSTS", "127.0.0.1") if "SLIPWAY_FETCH_HOSTS" in chosen else {}),
         "AzureWebJobsStorage": azurite.connection_string,
+        "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": str(_MOST_BODY),
         "SLIPWAY_SECRET": home.secret("secret"),
         "SLIPWAY_TOKEN_ISSUERS": issuer.signer.url,
         "SLIPWAY_TOKEN_AUDIENCES": AUDIENCE,

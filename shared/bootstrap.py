@@ -92,6 +92,11 @@ class Slipway:
         """The accounts that are served here."""
         return self._settings.accounts
 
+    @property
+    def public_url(self) -> str:
+        """Where callers reach the app, by the settings; empty where nothing is said of it."""
+        return self._settings.public_url
+
     def served_account(self, subscription: str, resource_group: str, name: str) -> Account:
         """The account of that path, compared without regard to case; raises NotFound when it is not served here."""
         account = self._by_scope.get(Account(subscription, resource_group, name).scope)

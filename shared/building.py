@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from shared.domain.building import ImageBuilder
 from shared.domain.ports import Clock, Collector
 from shared.images.builder import BuilderSettings, LayeringImageBuilder
-from shared.images.content.fetch import Fetcher
+from shared.images.content.fetch import RATE, Fetcher, Sign, unsigned
 from shared.images.content.guard import Limits
 from shared.images.content.source_layers import SourceLayers
 from shared.images.drivers.checking import DriverCheck
@@ -25,7 +26,7 @@ from shared.images.packing.compression import Compression
 from shared.registries.authority import Identity
 from shared.registries.platforms import Platform
 from shared.registries.registries import Registries
-from shared.settings.images import ImageSettings, SourcePackages
+from shared.settings.images import FetchSettings, ImageSettings, SourcePackages
 from shared.storage.blobs import BlobAccount
 from shared.storage.keep import BlobKeep
 from shared.storage.log_collector import LogCollector
@@ -59,6 +60,17 @@ def made_registries(settings: ImageSettings, opened: AsyncExitStack) -> Registri
     return registries
 
 
+def made_fetcher(settings: FetchSettings, sign: Sign = unsigned) -> Fetcher:
+    """What fetches models, assets and requirements, as the settings say."""
+    return Fetcher(
+        allow=settings.allow,
+        hosts=settings.hosts,
+        most_bytes=settings.most_bytes,
+        least_rate=replace(RATE, bytes_a_second=settings.least_bytes_a_second),
+        sign=sign,
+    )
+
+
 def made_builder(
     settings: ImageSettings,
     registries: Registries,
@@ -74,12 +86,7 @@ def made_builder(
     """
     ensure_private(settings.scratch)
     keep = BlobKeep(blobs)
-    fetcher = Fetcher(
-        allow=settings.fetch.allow,
-        hosts=settings.fetch.hosts,
-        most_bytes=settings.fetch.most_bytes,
-        sign=OwnBlobs(blobs, settings.fetch.containers).signed,
-    )
+    fetcher = made_fetcher(settings.fetch, OwnBlobs(blobs, settings.fetch.containers).signed)
     dependencies = Dependencies(_dependency_settings(settings), fetcher, keep, clock)
     layering = LayeringImageBuilder(
         BuilderSettings(

@@ -11,26 +11,18 @@ from pydantic import AfterValidator, Field, model_validator
 
 from shared.domain.accounts import Account
 from shared.domain.documents import Document, Term
-from shared.domain.fields import Matching, Url
+from shared.domain.fields import PREFIX_DESCRIBED, SEGMENT, Described, Matching, Url, any_case
 from shared.domain.wire import Timestamp, Wire
 
-_AKS_ID = re.compile(
-    r"/subscriptions/[^/?#\s]+/resourceGroups/[^/?#\s]+/providers/Microsoft\.ContainerService/managedClusters/[^/?#\s]+",
-    re.IGNORECASE,
+_AKS_ID = (
+    f"{any_case('/subscriptions/')}{SEGMENT}{any_case('/resourceGroups/')}{SEGMENT}"
+    f"{any_case('/providers/Microsoft.ContainerService/managedClusters/')}{SEGMENT}"
 )
 KUBECONFIG_SETTINGS = "SLIPWAY_KUBECONFIG_"
 SERVICE_PATH = "/api/v1/service/{service}"
 """Where services are called, below the address of a front end (client-facts.md, 33)."""
 _SEGMENT = r"([A-Za-z0-9._~-]|\{account\}|\{scope\})+"
 _LONGEST_PATH = 120
-
-
-def _aks_id(text: str) -> str:
-    if not _AKS_ID.fullmatch(text):
-        raise ValueError(
-            "accepts /subscriptions/{s}/resourceGroups/{rg}/providers/Microsoft.ContainerService/managedClusters/{name}"
-        )
-    return text
 
 
 def _prefix(text: str) -> str:
@@ -50,6 +42,14 @@ def _service_path(text: str) -> str:
     return text
 
 
+AksId = Annotated[
+    str,
+    Matching(
+        _AKS_ID,
+        "/subscriptions/{s}/resourceGroups/{rg}/providers/Microsoft.ContainerService/managedClusters/{name}",
+        1024,
+    ),
+]
 ComputeName = Annotated[
     str, Matching(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}", "1 to 63 letters, digits, '-' and '_', the first a letter or digit")
 ]
@@ -60,7 +60,7 @@ ObjectName = Annotated[
     str,
     Matching(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", "1 to 253 lower-case letters, digits, '.' and '-'"),
 ]
-RegistryHost = Annotated[str, Matching(r"[a-z0-9.-]+(:[0-9]{1,5})?", "the host of a registry, such as name.azurecr.io")]
+RegistryHost = Annotated[str, Matching(r"[a-z0-9.-]+(:[0-9]{1,5})?", "the host of a registry, such as name.azurecr.io", 261)]
 SettingName = Annotated[
     str,
     Matching(KUBECONFIG_SETTINGS + "[A-Z0-9_]{1,64}", f"the name of an app setting, {KUBECONFIG_SETTINGS}…"),
@@ -78,7 +78,7 @@ class ComputeKind(StrEnum):
 class ClusterConnection(Wire):
     """How a cluster is reached: exactly one of these ways. Credentials are named here, and held elsewhere."""
 
-    aks_resource_id: Annotated[str, AfterValidator(_aks_id)] | None = None
+    aks_resource_id: AksId | None = None
     """A managed cluster, by the app's own identity."""
     kubeconfig_setting: SettingName | None = None
     """The app setting that holds a kubeconfig, as YAML or JSON."""
@@ -112,7 +112,7 @@ class FrontEndKind(StrEnum):
 class FrontEnd(Wire):
     """Where services are called: the address that callers use, and what routes it."""
 
-    address: Annotated[Url, AfterValidator(_prefix)]
+    address: Annotated[Url, AfterValidator(_prefix), Described(pattern=PREFIX_DESCRIBED)]
     kind: FrontEndKind = FrontEndKind.INGRESS
     ingress_class: ObjectName | None = None
     """Of an ingress; absent is the cluster's default class."""
@@ -159,6 +159,8 @@ class ScalingMetric(StrEnum):
 
 class Scaling(Wire):
     """How the number of replicas follows the load."""
+
+    signed: ClassVar[frozenset[str]] = frozenset({"prometheus_address"})
 
     kind: ScalerKind = ScalerKind.HPA
     metric: ScalingMetric | None = None

@@ -9,20 +9,15 @@ from decimal import Decimal
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from shared.domain.ids import canonical
 
 _RESTRICTED_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
-_MEDIA_TYPE = re.compile(rf'{_RESTRICTED_NAME}/{_RESTRICTED_NAME}(\s*;\s*[^\s=;]+=("[^"]*"|[^\s;"]+))*')
-_LONGEST_QUANTITY = 40
-_QUANTITY = re.compile(r"(?P<number>\d+(\.\d*)?|\.\d+)(?P<suffix>[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d{1,2})?")
-_COMPUTE_ID = re.compile(
-    r"/subscriptions/[^/?#\s]+/resourcegroups/[^/?#\s]+/providers/microsoft\.machinelearningcompute"
-    r"/operationalizationclusters/[^/?#\s]+",
-    re.IGNORECASE,
-)
+_TCHARS = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+_MEDIA_TYPE = rf'{_RESTRICTED_NAME}/{_RESTRICTED_NAME}([ \t]*;[ \t]*{_TCHARS}=({_TCHARS}|"[ !#-\[\]-~]*"))*'
+_QUANTITY = re.compile(r"(?P<number>[0-9]+(\.[0-9]*)?|\.[0-9]+)(?P<suffix>[KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _LONGEST_MEDIA_TYPE = 512
 """RFC 6838 lets type and subtype be of 127 characters each; the rest is for parameters."""
@@ -34,21 +29,37 @@ _FACTORS |= {letter: Decimal(1000) ** power for power, letter in enumerate("MGTP
 _FACTORS |= {f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", 1)}
 
 
+def whole(pattern: str) -> str:
+    """The pattern of JSON Schema that a whole text must match. Its `$` is ECMA-262's: nothing comes behind it."""
+    return f"^(?:{pattern})$"
+
+
+def any_case(text: str) -> str:
+    """A pattern of that text in capital or small ASCII letters: JSON Schema has no flag that says so."""
+    return "".join(f"[{one.lower()}{one.upper()}]" if one.isalpha() else re.escape(one) for one in text)
+
+
+SEGMENT = r"[^/?#\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]+"
+"""A pattern of a part of a resource id: what no path and no eye takes for its end."""
+
+
 @dataclass(frozen=True)
 class Matching:
     """Accepts what a pattern matches whole; the API's description shows the same pattern."""
 
     pattern: str
     accepts: str
+    longest: int | None = None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self._checked, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {**handler(schema), "pattern": f"^(?:{self.pattern})$"}
+        bound = {} if self.longest is None else {"maxLength": self.longest}
+        return {**handler(schema), "pattern": whole(self.pattern), **bound}
 
     def _checked(self, text: str) -> str:
-        if not re.fullmatch(self.pattern, text):
+        if (self.longest is not None and len(text) > self.longest) or not re.fullmatch(self.pattern, text):
             raise ValueError(f"accepts {self.accepts}")
         return text
 
@@ -56,7 +67,7 @@ class Matching:
 class Described:
     """What the API's description says of a text that is checked by code: the same, as far as JSON Schema can say it."""
 
-    def __init__(self, **schema: str | int) -> None:
+    def __init__(self, **schema: Any) -> None:
         self._schema = schema
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -86,20 +97,13 @@ def _url(text: str) -> str:
     return text
 
 
-def _media_type(text: str) -> str:
-    if len(text) > _LONGEST_MEDIA_TYPE or not _MEDIA_TYPE.fullmatch(text):
-        raise ValueError(f"accepts a media type such as application/json, of at most {_LONGEST_MEDIA_TYPE} characters")
-    return text
-
-
 def quantity(text: str) -> Decimal:
     """The number that a Kubernetes quantity stands for; raises ValueError when it is none, or not above zero."""
     match = _QUANTITY.fullmatch(text) if len(text) <= _LONGEST_QUANTITY else None
     if not match:
         raise ValueError("accepts a Kubernetes quantity such as 0.5, 250m or 512Mi")
     suffix = match["suffix"] or ""
-    exponent = suffix[:1] in ("e", "E") and len(suffix) > 1
-    value = Decimal(match["number"]) * (Decimal(f"1{suffix}") if exponent else _FACTORS[suffix])
+    value = Decimal(match["number"]) * (_FACTORS[suffix] if suffix in _FACTORS else Decimal(f"1{suffix}"))
     if value <= 0:
         raise ValueError("accepts a Kubernetes quantity above zero")
     return value
@@ -110,23 +114,25 @@ def _quantity_text(text: str) -> str:
     return text
 
 
-def _compute_resource_id(text: str) -> str:
-    if len(text) > _LONGEST_COMPUTE_ID or not _COMPUTE_ID.fullmatch(text):
-        raise ValueError(
-            "accepts /subscriptions/{s}/resourcegroups/{rg}/providers/Microsoft.MachineLearningCompute"
-            "/operationalizationClusters/{name}"
-        )
-    return text
-
-
 _UUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_ABOVE_ZERO = r"([0-9]*[1-9][0-9]*(\.[0-9]*)?|[0-9]*\.[0-9]*[1-9][0-9]*)"
+_ABOVE_ZERO = r"(0*[1-9][0-9]*(\.[0-9]*)?|0*\.0*[1-9][0-9]*)"
 _QUANTITY_DESCRIBED = rf"^{_ABOVE_ZERO}([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{{1,2}})?$"
 """Above zero, as the check has it."""
-_COMPUTE_ID_DESCRIBED = (
-    r"^/[sS][uU][bB][sS][cC][rR][iI][pP][tT][iI][oO][nN][sS]/[^/?#\s]+/[rR][eE][sS][oO][uU][rR][cC][eE][gG][rR][oO][uU][pP][sS]"
-    r"/[^/?#\s]+/[pP][rR][oO][vV][iI][dD][eE][rR][sS]/Microsoft\.MachineLearningCompute/operationalizationClusters/[^/?#\s]+$"
+_COMPUTE_ID = (
+    f"{any_case('/subscriptions/')}{SEGMENT}{any_case('/resourcegroups/')}{SEGMENT}"
+    f"{any_case('/providers/microsoft.machinelearningcompute/operationalizationclusters/')}{SEGMENT}"
 )
+_GROUP = "[0-9A-Fa-f]{1,4}"
+_SHORTENED = "|".join(f"({_GROUP}:){{1,{7 - right}}}(:{_GROUP}){{1,{right}}}" for right in range(1, 7))
+_IPV6 = f"({_GROUP}:){{7}}{_GROUP}|({_GROUP}:){{1,7}}:|{_SHORTENED}|:(:{_GROUP}){{1,7}}|::"
+_PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
+_ORIGIN = rf"[hH][tT][tT][pP][sS]?://([A-Za-z0-9._~-]+|\[({_IPV6})\])(:({_PORT}))?"
+_OF_PATHS = "([A-Za-z0-9._~:/@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*"
+_OF_QUERIES = "([A-Za-z0-9._~:/?@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*"
+URL_DESCRIBED = rf"^{_ORIGIN}(/{_OF_PATHS})?(\?{_OF_QUERIES})?(#{_OF_QUERIES})?$"
+"""An http or https URL as RFC 3986 has it."""
+PREFIX_DESCRIBED = rf"^{_ORIGIN}(/{_OF_PATHS})?$"
+"""One to whose end a path may be put."""
 _PLAIN = Described(minLength=1, maxLength=256, pattern=r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$")
 
 
@@ -148,16 +154,36 @@ DnsName = Annotated[
         "3 to 32 lower-case letters, digits, '-' and '.', first and last a letter or digit",
     ),
 ]
-Url = Annotated[str, AfterValidator(_url), Described(format="uri", pattern=r"^https?://[A-Za-z0-9]", maxLength=_LONGEST_URL)]
+Url = Annotated[str, AfterValidator(_url), Described(format="uri", pattern=URL_DESCRIBED, maxLength=_LONGEST_URL)]
 MediaType = Annotated[
-    str, AfterValidator(_media_type), Described(pattern=f"^(?:{_MEDIA_TYPE.pattern})$", maxLength=_LONGEST_MEDIA_TYPE)
+    str,
+    Matching(
+        _MEDIA_TYPE,
+        f"a media type such as application/json, of at most {_LONGEST_MEDIA_TYPE} characters",
+        _LONGEST_MEDIA_TYPE,
+    ),
 ]
 Quantity = Annotated[
     str, AfterValidator(_quantity_text), Described(pattern=_QUANTITY_DESCRIBED, maxLength=_LONGEST_QUANTITY)
 ]
 ComputeResourceId = Annotated[
-    str, AfterValidator(_compute_resource_id), Described(pattern=_COMPUTE_ID_DESCRIBED, maxLength=_LONGEST_COMPUTE_ID)
+    str,
+    Matching(
+        _COMPUTE_ID,
+        "/subscriptions/{s}/resourcegroups/{rg}/providers/Microsoft.MachineLearningCompute/operationalizationClusters/{name}",
+        _LONGEST_COMPUTE_ID,
+    ),
 ]
 Tag = Annotated[str, AfterValidator(_plain_text), _PLAIN]
 AssetId = Annotated[str, AfterValidator(_plain_text), _PLAIN]
 Description = Annotated[str, Field(max_length=4096)]
+FilterText = Annotated[str, Field(max_length=256)]
+"""What a list may be narrowed by: any text as long as the longest name or tag."""
+
+
+def _whole_number(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+INTEGER = BeforeValidator(_whole_number)
+"""Makes an int one as JSON Schema has it: 1.0 is one."""

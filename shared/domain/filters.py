@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from shared.domain.fields import ComputeResourceId, Id
+from shared.domain.fields import ComputeResourceId, FilterText, Id
 from shared.domain.operations import OperationType, State
 from shared.domain.wire import Wire
 
@@ -20,32 +20,32 @@ class Filters(Wire):
 class ModelFilters(Filters):
     """Of GET /models."""
 
-    name: str | None = None
-    tag: str | None = None
+    name: FilterText | None = None
+    tag: FilterText | None = None
 
 
 class ManifestFilters(Filters):
     """Of GET /manifests."""
 
     model_id: Id | None = None
-    manifest_name: str | None = None
+    manifest_name: FilterText | None = None
 
 
 class ImageFilters(Filters):
     """Of GET /images."""
 
     manifest_id: Id | None = None
-    manifest_name: str | None = None
+    manifest_name: FilterText | None = None
 
 
 class ServiceFilters(Filters):
     """Of GET /services."""
 
-    service_name: str | None = None
+    service_name: FilterText | None = None
     model_id: Id | None = None
-    model_name: str | None = None
+    model_name: FilterText | None = None
     manifest_id: Id | None = None
-    manifest_name: str | None = None
+    manifest_name: FilterText | None = None
     image_id: Id | None = None
     compute_resource_id: Annotated[ComputeResourceId, AfterValidator(str.lower)] | None = None
 

@@ -38,6 +38,8 @@ class WebserviceType(StrEnum):
 class Asset(Wire):
     """A file, or an archive of files, that goes into the image's one folder."""
 
+    signed: ClassVar[frozenset[str]] = frozenset({"url"})
+
     id: AssetId | None = None
     mime_type: MediaType | None = None
     url: Url
@@ -52,6 +54,8 @@ class Builder(StrEnum):
 
 class RuntimeProperties(Wire):
     """Files that say what to install; and, as extensions of api.md, Debian packages and who installs it all."""
+
+    signed: ClassVar[frozenset[str]] = frozenset({"pip_requirements", "conda_env_file"})
 
     pip_requirements: Url | None = None
     conda_env_file: Url | None = None

@@ -16,6 +16,7 @@ class ModelRequest(Wire):
     """What a caller says of a model."""
 
     read_only: ClassVar[frozenset[str]] = frozenset({"id", "version", "createdAt"})
+    signed: ClassVar[frozenset[str]] = frozenset({"url"})
 
     name: RegisteredName
     description: Description | None = None

@@ -13,7 +13,7 @@ from shared.domain.wire import Json, Timestamp, Wire
 
 _MOST_DETAILS = 32
 _LONGEST_MESSAGE, _LONGEST_DETAILS = 8 * 1024, 16 * 1024
-"""Characters: an answer stays below 64 KiB whatever was refused, and an event fits a queue."""
+"""Bytes: an answer stays below 64 KiB whatever was refused, although JSON doubles some, and an event fits a queue."""
 
 UNDO = "undo"
 """The step of an operation that will not succeed: what it did is taken back."""
@@ -78,7 +78,8 @@ class ErrorResponse(Wire):
 
 
 def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+    raw = text.encode(errors="replace")
+    return text if len(raw) <= most else raw[: most - 3].decode(errors="ignore") + "…"
 
 
 class Lease(Wire):

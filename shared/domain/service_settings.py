@@ -10,14 +10,14 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, Field, model_validator
 
 from shared.domain.errors import InvalidRequest
-from shared.domain.fields import ComputeResourceId
+from shared.domain.fields import INTEGER, ComputeResourceId, Described, any_case, whole
 from shared.domain.reservations import ContainerResourceReservation
 from shared.domain.wire import Wire
 
 MOST_REPLICAS = 1000
 
-Replicas = Annotated[int, Field(ge=0, le=MOST_REPLICAS)]
-AtLeastOne = Annotated[int, Field(ge=1, le=MOST_REPLICAS)]
+Replicas = Annotated[int, Field(ge=0, le=MOST_REPLICAS), INTEGER]
+AtLeastOne = Annotated[int, Field(ge=1, le=MOST_REPLICAS), INTEGER]
 
 
 OF_THE_SERVER = frozenset(
@@ -36,13 +36,27 @@ OF_THE_SERVER = frozenset(
 """Variables of the scoring server that a service may set; the others say how it is run."""
 _RESERVED = ("SLIPWAY_", "AML_", "SERVICE_", "KUBERNETES_")
 _MOST_VARIABLES, _MOST_CHARACTERS = 64, 8192
+_VARIABLE = "[A-Za-z_][A-Za-z0-9_]{0,127}"
+_VARIABLES_DESCRIBED = Described(
+    maxProperties=_MOST_VARIABLES,
+    propertyNames={
+        "pattern": whole(_VARIABLE),
+        "anyOf": [
+            {"enum": sorted(OF_THE_SERVER)},
+            {"not": {"pattern": f"^({'|'.join(map(any_case, _RESERVED))})"}},
+        ],
+    },
+    additionalProperties={
+        "anyOf": [{"type": "string", "maxLength": _MOST_CHARACTERS, "pattern": r"^[^\u0000]*$"}, {"type": "null"}]
+    },
+)
 
 
 def _environment(variables: dict[str, str]) -> dict[str, str]:
     if len(variables) > _MOST_VARIABLES or sum(map(len, variables.values())) > _MOST_CHARACTERS:
         raise ValueError(f"accepts at most {_MOST_VARIABLES} variables, {_MOST_CHARACTERS} characters in all")
     for name, value in variables.items():
-        if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]{0,127}", name) or "\0" in value:
+        if not re.fullmatch(_VARIABLE, name) or "\0" in value:
             raise ValueError("accepts names of letters, digits and '_', and values without the character zero")
         if name.upper().startswith(_RESERVED) and name not in OF_THE_SERVER:
             raise ValueError(
@@ -51,7 +65,7 @@ def _environment(variables: dict[str, str]) -> dict[str, str]:
     return variables
 
 
-Environment = Annotated[dict[str, str], AfterValidator(_environment)]
+Environment = Annotated[dict[str, str], AfterValidator(_environment), _VARIABLES_DESCRIBED]
 
 
 class ComputeType(StrEnum):
@@ -75,8 +89,8 @@ class AutoScaler(Wire):
     autoscale_enabled: bool | None = None
     min_replicas: Replicas | None = None
     max_replicas: AtLeastOne | None = None
-    target_utilization: Annotated[int, Field(ge=0, le=100)] | None = None
-    refresh_period_in_seconds: Annotated[int, Field(ge=1, le=86400)] | None = None
+    target_utilization: Annotated[int, Field(ge=0, le=100), INTEGER] | None = None
+    refresh_period_in_seconds: Annotated[int, Field(ge=1, le=86400), INTEGER] | None = None
 
     @model_validator(mode="before")
     @classmethod

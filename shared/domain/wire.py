@@ -40,7 +40,11 @@ Timestamp = Annotated[datetime, AfterValidator(milliseconds), PlainSerializer(_u
 
 
 class Wire(BaseModel):
-    """A value as it travels. `read_only` names the properties that a request may hold and that are then ignored."""
+    """A value as it travels.
+
+    `read_only` names the properties that a request may hold and that are then ignored; `signed` the fields whose URLs may
+    hold a signature, which is for those only who could have given it.
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -53,6 +57,7 @@ class Wire(BaseModel):
         allow_inf_nan=False,
     )
     read_only: ClassVar[frozenset[str]] = frozenset()
+    signed: ClassVar[frozenset[str]] = frozenset()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Wire) or type(self) is not type(other):
@@ -141,7 +146,7 @@ def parse[T: Wire](kind: type[T], body: bytes) -> T:
         raise InvalidRequest(f"The body is {_json_name(document)}; it must be a JSON object.", code="InvalidJson")
     _refuse_unbounded(document)
     present = {key: value for key, value in document.items() if key not in kind.read_only}
-    return validate(kind, cast("dict[str, Json]", _without_nulls(present)))
+    return validate(kind, cast("dict[str, Json]", _without_nulls(present, kind)))
 
 
 def validate[T: Wire](kind: type[T], properties: Mapping[str, Json]) -> T:
@@ -181,10 +186,18 @@ def _json_name(value: object) -> str:
     return names.get(type(value), "a number")
 
 
-def _without_nulls(value: Json) -> Json:
-    if isinstance(value, dict):
-        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
-    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
+def _without_nulls(value: Json, kind: type[BaseModel] | None) -> Json:
+    """Without the null properties of objects of that kind; what it does not know stays, to be refused by its name."""
+    if isinstance(value, list):
+        return [_without_nulls(inner, kind) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    known = value.keys() if kind is None else {field.alias or name for name, field in kind.model_fields.items()}
+    return {
+        key: _without_nulls(inner, None if kind is None else _model_of(kind, key))
+        for key, inner in value.items()
+        if inner is not None or key not in known
+    }
 
 
 def _details(kind: type[BaseModel], error: ValidationError) -> Iterator[Detail]:

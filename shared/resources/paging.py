@@ -12,6 +12,8 @@ from shared.domain.accounts import Account
 from shared.domain.errors import Detail, InvalidRequest
 
 _ID_BYTES = 16
+TOKEN_DESCRIBED: Mapping[str, str] = {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"}
+"""What the API's description says of a token: how one looks. Whether it is one, its signature says."""
 
 
 class SkipTokens:

@@ -1,6 +1,7 @@
 """Entity tags: a change that is made only to what its caller has seen. Source: RFC 9110, 8.8.3 and 13."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,6 +13,15 @@ _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*+"'
 _BLANKS = r"[ \t]*+"
 _LIST = re.compile(rf"(?:{_BLANKS},)*+{_BLANKS}{_TAG}{_BLANKS}(?:,{_BLANKS}(?:{_TAG}{_BLANKS})?+)*+")
 """Also with empty elements, RFC 9110, 5.6.1."""
+_PLAIN_LIST, _MARK = r'(W/)?"[!#-~]*"', r"[ \t]*,[ \t]*"
+DESCRIBED: Mapping[str, str | int | list[str]] = {
+    "type": "string",
+    "format": "entity-tags",
+    "pattern": rf"^(\*|{_PLAIN_LIST}({_MARK}{_PLAIN_LIST})*)$",
+    "maxLength": _LONGEST,
+    "examples": ["*", '"an-etag-as-it-was-answered"'],
+}
+"""What the API's description says of these headers."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from shared.domain.plans import PLANS, Plan
 from shared.settings.compute import ComputeSettings, compute_settings
 from shared.settings.connection_strings import STORAGE_ACCOUNT
 from shared.settings.environment import Environment, Form
-from shared.settings.forms import SECRET, SECRET_TEXT, TEXT, URL, listed, whole, word
+from shared.settings.forms import PUBLIC_URL, SECRET, SECRET_TEXT, TEXT, URL, listed, whole, word
 from shared.settings.images import ImageSettings, image_settings
 
 _TENANT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -57,6 +57,8 @@ class Settings:
 
     accounts: tuple[Account, ...]
     secret: bytes = field(repr=False)
+    public_url: str
+    """Where callers reach the app; empty where that is what their Host headers say."""
     storage: Mapping[str, str] = field(repr=False)
     tokens: TokenSettings
     images: ImageSettings
@@ -82,6 +84,7 @@ def app_settings(environment: Environment) -> Settings:
     return Settings(
         accounts=accounts,
         secret=environment.required("SLIPWAY_SECRET", SECRET, b""),
+        public_url=environment.read("SLIPWAY_PUBLIC_URL", PUBLIC_URL, ""),
         storage=_storage(environment),
         tokens=_tokens(environment),
         images=image_settings(environment),

@@ -34,15 +34,15 @@ _UNUSABLE = frozenset(
 """What another path mends. A disk that is full, or away, is no fault of the setting."""
 
 
-def whole(most: int = _MOST) -> Form[int]:
-    """A whole number from 1 on."""
+def whole(most: int = _MOST, *, least: int = 1) -> Form[int]:
+    """A whole number from 1 on, or from `least`."""
 
     def parse(text: str) -> int:
-        if not text.isdecimal() or len(text) > len(str(most)) or not 1 <= int(text) <= most:
+        if not text.isdecimal() or len(text) > len(str(most)) or not least <= int(text) <= most:
             raise ValueError
         return int(text)
 
-    return Form(f"a whole number from 1 to {most}", parse)
+    return Form(f"a whole number from {least} to {most}", parse)
 
 
 def word[T: StrEnum](words: type[T]) -> Form[T]:
@@ -83,6 +83,13 @@ def _https_origin(text: str) -> str:
     if address.scheme != "https" or address.path.strip("/") or address.query or address.fragment or address.username:
         raise ValueError
     return text
+
+
+def _public_url(text: str) -> str:
+    address = urlsplit(_url(text))
+    if "?" in text or "#" in text or "@" in address.netloc or not text.isascii():
+        raise ValueError
+    return text.rstrip("/")
 
 
 def _is_host(text: str) -> bool:
@@ -157,6 +164,7 @@ def _there(path: Path) -> bool:
 TEXT = Form("a text without spaces", _text)
 SECRET_TEXT = Form("a text without spaces", _text, free=True)
 URL = Form("an http or https URL", _url)
+PUBLIC_URL = Form("an http or https URL without user, query and fragment", _public_url)
 HTTPS_ORIGIN = Form("the https URL of a key vault", _https_origin)
 HOST_PATTERN = Form("hosts, without scheme, port or path, such as *.blob.core.windows.net", _host_pattern)
 HOST_AND_PORT = Form("host:port", _host_and_port)

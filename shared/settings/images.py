@@ -64,6 +64,7 @@ class FetchSettings:
     containers: tuple[str, ...]
     most_bytes: int
     most_unpacked_bytes: int
+    least_bytes_a_second: int
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,7 @@ def _fetch(environment: Environment) -> FetchSettings:
         containers=environment.read("SLIPWAY_FETCH_CONTAINERS", listed(CONTAINER), ()),
         most_bytes=environment.read("SLIPWAY_MOST_FETCHED_BYTES", whole(_MOST_BYTES), 16 * _GIB),
         most_unpacked_bytes=environment.read("SLIPWAY_MOST_UNPACKED_BYTES", whole(_MOST_BYTES), 32 * _GIB),
+        least_bytes_a_second=environment.read("SLIPWAY_FETCH_MIN_BYTES_PER_SECOND", whole(_MOST_BYTES, least=0), 10_240),
     )
 
 

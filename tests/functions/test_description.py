@@ -155,3 +155,114 @@ def test_a_body_that_does_not_fit_its_description_is_refused_by_both(api, descri
 def validate(answer: httpx.Response, response: dict, description: dict) -> None:
     schema = response["content"]["application/json"]["schema"]
     jsonschema.validate(answer.json(), {**schema, "components": description["components"]})
+
+
+def parameters(description: dict) -> list[tuple[str, dict]]:
+    return [
+        (f"{method} {path} {one['name']}", one["schema"])
+        for method, path, operation in operations(description)
+        for one in operation["parameters"]
+    ]
+
+
+def ends(pattern: str) -> bool:
+    """Whether a pattern matches no text without end."""
+    return pattern.endswith("$") and "*" not in pattern and "+" not in pattern.replace("[+-]", "")
+
+
+def bounded(schema: dict) -> bool:
+    """Whether a schema says how long or how large what it takes may be."""
+    match schema.get("type"):
+        case "string":
+            return "maxLength" in schema or "enum" in schema or ends(schema.get("pattern", ".*"))
+        case "integer":
+            return {"minimum", "maximum"} <= schema.keys()
+        case "array":
+            return "maxItems" in schema and bounded(schema["items"])
+        case "object":
+            return not schema.get("additionalProperties", True) or "maxProperties" in schema
+        case "boolean" | "null":
+            return True
+    return bool(schema.get("readOnly")) or all(bounded(one) for one in schema.get("anyOf", [{}]))
+
+
+def resolved(schema: dict, description: dict) -> dict:
+    name = schema.get("$ref", "").rpartition("/")[2]
+    return description["components"]["schemas"][name] if name else schema
+
+
+def test_every_parameter_says_what_it_takes(description):
+    for name, schema in parameters(description):
+        assert bounded(resolved(schema, description)), (name, schema)
+
+
+def test_every_property_of_a_body_says_what_it_takes(description):
+    left = [
+        operation["requestBody"]["content"]["application/json"]["schema"]
+        for _, _, operation in operations(description)
+        if "requestBody" in operation
+    ]
+    seen: list[str] = []
+    while left:
+        schema = left.pop()
+        if (reference := schema.get("$ref")) is None:
+            left.extend(schema.get("anyOf", ()))
+            continue
+        if reference in seen:
+            continue
+        seen.append(reference)
+        kind = resolved(schema, description)
+        assert kind.get("additionalProperties") is False or "enum" in kind, reference
+        for name, one in kind.get("properties", {}).items():
+            branches = [inner for inner in one.get("anyOf", [one]) if "$ref" not in inner]
+            assert all(bounded(inner) for inner in branches if "items" not in inner), (reference, name, one)
+            left += [one, *(inner["items"] for inner in branches if "items" in inner)]
+    assert len(seen) > 20
+
+
+@pytest.mark.parametrize("kind", ["ModelRequest", "ManifestRequest", "ComputeResourceRequest"])
+def test_what_is_read_only_may_be_sent_whatever_it_holds(description, kind):
+    properties = description["components"]["schemas"][kind]["properties"]
+    ignored = {name for name, schema in properties.items() if schema.get("readOnly")}
+    assert "id" in ignored
+    assert {frozenset(properties[name]) for name in ignored} == {frozenset({"readOnly", "description"})}
+
+
+@pytest.mark.parametrize("value", [None, 7, "x", [], {"a": None}])
+def test_a_body_with_read_only_properties_is_taken_by_both(api, description, value):
+    body = {"name": "digits", "url": "http://store/x", "mimeType": "a/b", "id": value, "version": value, "createdAt": value}
+    schema = description["paths"]["/models"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    jsonschema.validate(body, {**schema, "components": description["components"]})
+    answer = api.post("models", json=body)
+    assert answer.status_code == 200
+    assert answer.json()["version"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"nmae": None}, "nmae: unknown property; the nearest known one is name."),
+        ({"autoScaler": {"minReplica": None}}, "autoScaler.minReplica: unknown property"),
+    ],
+)
+def test_an_unknown_property_is_refused_though_it_is_null(api, body, said):
+    path, whole = ("models", {"name": "d", "url": "http://s/x", "mimeType": "a/b"}) if "nmae" in body else ("services", {})
+    answer = api.post(path, json={**whole, **body})
+    assert answer.status_code == 400
+    assert said in answer.json()["message"]
+
+
+def test_a_null_optional_property_is_an_absent_one_in_the_description_too(api, description):
+    body = {"name": "digits", "url": "http://store/x", "mimeType": "a/b", "tags": None, "unpack": None, "description": None}
+    schema = description["paths"]["/models"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    jsonschema.validate(body, {**schema, "components": description["components"]})
+    assert api.post("models", json=body).status_code == 200
+
+
+def test_an_absent_body_is_one_only_where_nothing_is_required(description):
+    required = {
+        operation["operationId"]: operation["requestBody"]["required"]
+        for *_, operation in operations(description)
+        if "requestBody" in operation
+    }
+    assert {name for name, one in required.items() if not one} == {"regenerate_service_key", "update_service"}

@@ -9,6 +9,7 @@ import pytest
 
 from local.host import routes, triggers, worker
 from shared.version import VERSION
+from tests.settings import SETTINGS
 
 NOBODY = "01890000-0000-7000-8000-0000000000ff"
 REPOSITORY = Path(__file__).parents[2]
@@ -90,7 +91,9 @@ def test_head_is_refused_by_its_headers_alone(stack, path, status):
     connection.close()
 
 
-async def test_what_refuses_unknown_paths_is_tried_after_all_other_functions():
+async def test_what_refuses_unknown_paths_is_tried_after_all_other_functions(monkeypatch):
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
     app = await worker.start(REPOSITORY)
     found = triggers.read(app.functions, {"AzureWebJobsStorage": "UseDevelopmentStorage=true"})
     table = routes.table((trigger for trigger in found if isinstance(trigger, triggers.HttpTrigger)), "api")

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.building import made_fetcher
 from shared.domain.errors import BuildFailed
 from shared.images.content.addresses import public
 from shared.images.content.fetch import Fetcher, Rate
+from shared.settings.images import read_image_settings
 from tests.images.sources import Sources
 
 
@@ -254,6 +256,18 @@ async def test_a_source_that_comes_too_slowly_is_given_up(sources):
     with pytest.raises(BuildFailed, match="too slowly, less than 1000 bytes a second") as failed:
         await fetcher.read(url, 1000)
     assert (failed.value.code, failed.value.retryable) == ("SourceUnreachable", False)
+
+
+async def test_a_source_may_come_as_slowly_as_it_likes_when_the_setting_says_so(sources):
+    url = sources.put("a", b"x" * 300, pause=0.02)
+    fetcher = Fetcher(allow=(sources.origin,), most_bytes=1000, least_rate=Rate(0, 0.05))
+    assert len(await fetcher.read(url, 1000)) == 300
+
+
+@pytest.mark.parametrize(("given", "least"), [({}, 10_240), ({"SLIPWAY_FETCH_MIN_BYTES_PER_SECOND": "0"}, 0)])
+def test_how_slowly_a_source_may_come_is_a_setting(given, least):
+    settings = read_image_settings({"SLIPWAY_IMAGES": "images", **given})
+    assert made_fetcher(settings.fetch).least_rate == Rate(least, 60)
 
 
 async def test_a_source_is_not_slow_because_what_reads_it_is(sources):
