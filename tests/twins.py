@@ -358,6 +358,7 @@ class World:
 
     def __init__(self) -> None:
         self.clock = ManualClock()
+        self.share = Limits().share
         self.rows = MemoryStore(self.clock)
         self.wake_ups = MemoryWakeUps(self.clock)
         self.logs = MemoryBuildLogs()
@@ -434,7 +435,7 @@ class World:
                 services=self.services,
             ),
         }
-        self.engine = Engine(self.store, wake_ups, clock, workflows, owner="worker", limits=Limits())
+        self.engine = Engine(self.store, wake_ups, clock, workflows, owner="worker", limits=Limits(share=self.share))
         return self.engine
 
     async def deliver_next(self) -> bool:

@@ -32,6 +32,7 @@ from shared.domain.operations import ErrorResponse, Operation
 from shared.domain.pipelines import PipelineRequest
 from shared.domain.ports import BuildLogs, Collector, EventSink, Store, WakeUps
 from shared.domain.services import KeyGenerations, KeyType
+from shared.orchestration.engine import Limits
 from shared.resources.health import Health
 from tests.chaos.disturbance import SHARED, Fault, Killed, Site
 from tests.chaos.worlds import ChaosWorld
@@ -236,6 +237,23 @@ async def is_stopped_at_work(world: ChaosWorld) -> None:
     await work(world)
 
 
+async def waits_for_its_turn(world: ChaosWorld) -> None:
+    first, second = [await world.ask_build(await a_manifest(world), "image") for _ in range(2)]
+    world.share = 1
+    engine = world.worker()
+    running = asyncio.create_task(engine.run(ACCOUNT, first.id))
+    for _ in range(100):
+        if world.builder.effects.working:
+            break
+        await asyncio.sleep(0)
+    with suppress(Killed):
+        await engine.run(ACCOUNT, second.id)
+    with suppress(Killed):
+        await running
+    world.share = Limits().share
+    await work(world)
+
+
 async def serves_and_updates(world: ChaosWorld) -> None:
     service_id, image_id = await a_service(world)
     await repeated(world, lambda: world.creating(image_id, "one"))  # the name is taken
@@ -425,6 +443,7 @@ CHAPTERS: list[Chapter] = [
     loses_its_wake_up,
     is_cancelled_at_work,
     is_stopped_at_work,
+    waits_for_its_turn,
     serves_and_updates,
     updates_and_fails,
     updates_until_cancelled,
