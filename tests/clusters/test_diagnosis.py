@@ -192,6 +192,21 @@ REFUSALS = {
     QUOTA: (400, "QuotaExceeded", "QuotaExceeded"),
     WEBHOOK: (400, FAILED, "AdmissionDenied"),
     SECURITY: (500, FAILED, "PodSecurity"),
+    'pods "x-" is forbidden: unable to validate against any security context constraint: [provider "anyuid": Forbidden]': (
+        500,
+        FAILED,
+        "SecurityContextConstraint",
+    ),
+    'pods "x-1" is forbidden: image policy webhook backend denied one or more images: not scanned': (
+        400,
+        FAILED,
+        "AdmissionDenied",
+    ),
+    'pods "x-1" is forbidden: insufficient quota to match these scopes: [{PriorityClass In [high]}]': (
+        400,
+        "QuotaExceeded",
+        "QuotaExceeded",
+    ),
     LIMITS: (400, FAILED, "LimitRange"),
 }
 

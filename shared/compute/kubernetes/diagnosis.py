@@ -24,9 +24,11 @@ _SPECIFIED = 500
 
 _REFUSALS = (
     ("exceeded quota", "QuotaExceeded", 400, "QuotaExceeded"),
+    ("insufficient quota to match these scopes", "QuotaExceeded", 400, "QuotaExceeded"),
     ("failed quota", "QuotaNeedsReservation", 400, FAILED),
     ("violates PodSecurity", "PodSecurity", 500, FAILED),
-    (r"denied (the )?request", "AdmissionDenied", 400, FAILED),
+    ("unable to validate against any security context constraint", "SecurityContextConstraint", 500, FAILED),
+    (r"denied (the )?request|image policy webhook backend denied", "AdmissionDenied", 400, FAILED),
     (
         r"(maximum|minimum) \S+ usage per|max limit to request ratio per|must be less than or equal to",
         "LimitRange",

@@ -23,7 +23,7 @@ from shared.compute.kubernetes.statuses import PodView, counts, is_ready
 from shared.compute.kubernetes.troubles import FAILED, pod_trouble
 from shared.domain.compute_resources import ClusterSettings
 from shared.domain.computing import Rollout, ServiceSpec
-from shared.domain.errors import Unavailable
+from shared.domain.errors import ServiceError
 from shared.domain.operations import ErrorResponse
 from shared.domain.service_settings import AutoScaler
 from shared.domain.wire import Json
@@ -111,14 +111,14 @@ def _is_suspicious(pod: Object, now: datetime) -> bool:
 
 
 async def _with_log(api: KubernetesApi, found: Diagnosis) -> Diagnosis:
-    """The cause is known without the log: where nodes do not give theirs, that is told beside it."""
+    """The cause is known without the log: where nodes do not give theirs, or nobody may have it, that is told beside it."""
     if found.log is None:
         return found
     log = found.log
     try:
         text = await api.log(log.pod, container=log.container, previous=log.previous, tail=_LOG_LINES)
-    except Unavailable as away:
-        return found.without_log(away.message)
+    except ServiceError as refused:
+        return found.without_log(refused.message)
     return found.with_log(text.splitlines())
 
 
