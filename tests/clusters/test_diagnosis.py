@@ -349,3 +349,13 @@ def test_what_a_quota_wants_to_be_specified_is_named_as_the_field_to_give():
     error = diagnosed({**refused, "status": {**refused["status"], "updatedReplicas": 0}}, [], [], NOW).error
     given = "Give containerResourceReservation.cpuLimit and containerResourceReservation.memoryLimit."
     assert error.message.endswith(given)
+
+
+def test_what_is_told_of_a_replica_is_that_of_its_scoring_container_whatever_else_runs_there() -> None:
+    crashed = pod(terminated("OOMKilled", 137), restarts=2)
+    sidecar = {"name": "istio-proxy", "resources": {"limits": {"memory": "128Mi"}, "requests": {"cpu": "10m"}}}
+    refused = unschedulable(NO_ROOM, 300)
+    for one in (crashed, refused):
+        one["spec"]["containers"].insert(0, sidecar)
+    assert "the memory of 64Gi" in str(diagnosis(crashed).error)
+    assert "memory 64Gi" in str(diagnosis(refused).error)

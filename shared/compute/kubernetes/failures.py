@@ -83,9 +83,8 @@ def refusal(answer: Answer, doing: str) -> ServiceError:
         return Conflict(message, code="ClusterConflict", retryable=True)
     if answer.status == 429:
         return Throttled("The cluster asks for patience.", retry_after=answer.retry_after)
-    if _NOT_DECLARED in answer.said or (
-        _NOT_READY not in answer.said and 400 <= answer.status < 500 and answer.status not in (408, 410)
-    ):
+    passes = answer.status in (408, 410) or _NOT_READY in answer.said
+    if _NOT_DECLARED in answer.said or (400 <= answer.status < 500 and not passes):
         return _refused(answer, doing)
     message = f"The cluster could not {doing} ({answer.status}): {answer.said}"
     return Unavailable(message, code=_AWAY, retry_after=answer.retry_after)

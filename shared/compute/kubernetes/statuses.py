@@ -59,6 +59,12 @@ class PodView:
         """The pod's name."""
         return str(self.pod["metadata"]["name"])
 
+    def resources(self, which: str) -> Object:
+        """The limits or the requests of its scoring container: others may have put theirs beside it."""
+        containers = self.pod["spec"]["containers"]
+        named: Object = next((one for one in containers if one["name"] == CONTAINER), {})
+        return dict(named.get("resources", {}).get(which, {}))
+
     @property
     def restarts(self) -> int:
         """How often its container was started again."""
