@@ -17,6 +17,7 @@ from shared.domain.errors import BuildFailed, Throttled, Unavailable
 from shared.registries.authority import Access
 from shared.registries.azure_tags import AzureTags
 from shared.registries.bodies import bounded, json_object, objects
+from shared.registries.links import next_link
 from shared.registries.manifests import ACCEPTED, INDEX_TYPE, MOST_BYTES, StoredManifest, digest_of, is_digest
 from shared.registries.references import is_azure
 from shared.registries.refusals import CORRUPT, REFUSED, STAYS, check, corrupt, refusal, translated
@@ -263,14 +264,12 @@ class Repository:
         raise corrupt(self.location, f"a list of it has more than {_MOST_PAGES} pages.")
 
     def _following(self, answer: aiohttp.ClientResponse) -> str:
-        """Where the next page is, empty after the last one. Source: RFC 8288."""
-        try:
-            link = answer.links.get("next")
-            path = str(link["url"]) if link else ""
-        except (ValueError, KeyError):
-            path = ""
-        hinted = "next" in ",".join(answer.headers.getall("Link", ())).lower()
-        if (hinted and not path) or (path and not self._registry.is_here(path)):
+        """Where the next page is, empty after the last one."""
+        link = next_link(answer.headers.getall("Link", ()))
+        if link == "":
+            return ""
+        path = urljoin(str(answer.url), link) if link else ""
+        if not path or path == str(answer.url) or not self._registry.is_here(path):
             raise corrupt(self.location, "a list of it goes on where it cannot be read.")
         return path
 
