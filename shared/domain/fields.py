@@ -16,8 +16,9 @@ from shared.domain.ids import canonical
 
 _RESTRICTED_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
 _MEDIA_TYPE = re.compile(rf'{_RESTRICTED_NAME}/{_RESTRICTED_NAME}(\s*;\s*[^\s=;]+=("[^"]*"|[^\s;"]+))*')
-_LONGEST_QUANTITY = 40
-_QUANTITY = re.compile(r"(?P<number>\d+(\.\d*)?|\.\d+)(?P<suffix>[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d{1,2})?")
+_QUANTITY = re.compile(
+    r"(?P<number>\d+(\.\d*)?|\.\d+)((?P<suffix>[KMGTPE]i|[numkMGTPE])|(?P<exponent>[eE][+-]?\d{1,2}))?", re.ASCII
+)
 _COMPUTE_ID = re.compile(
     r"/subscriptions/[^/?#\s]+/resourcegroups/[^/?#\s]+/providers/microsoft\.machinelearningcompute"
     r"/operationalizationclusters/[^/?#\s]+",
@@ -97,9 +98,8 @@ def quantity(text: str) -> Decimal:
     match = _QUANTITY.fullmatch(text) if len(text) <= _LONGEST_QUANTITY else None
     if not match:
         raise ValueError("accepts a Kubernetes quantity such as 0.5, 250m or 512Mi")
-    suffix = match["suffix"] or ""
-    exponent = suffix[:1] in ("e", "E") and len(suffix) > 1
-    value = Decimal(match["number"]) * (Decimal(f"1{suffix}") if exponent else _FACTORS[suffix])
+    exponent = match["exponent"]
+    value = Decimal(match["number"]) * (Decimal(f"1{exponent}") if exponent else _FACTORS[match["suffix"] or ""])
     if value <= 0:
         raise ValueError("accepts a Kubernetes quantity above zero")
     return value
