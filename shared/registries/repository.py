@@ -30,6 +30,8 @@ _logger = logging.getLogger(__name__)
 
 _BLOB = {"Content-Type": "application/octet-stream"}
 _CHUNK = 1024 * 1024
+_STORED, _TAKEN = (201, 204), (201, 202, 204)
+"""What registries answer to what ends an upload, and to what goes on with it. A page of something else is 200."""
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_PAGES, _MOST_PAGE_BYTES = 100, 16 * 1024 * 1024
 
@@ -98,18 +100,18 @@ class Repository:
         """Send the blob, which is small, in one piece."""
         place = await self._begin_upload()
         async with self._asked("PUT", closing(place, digest), content=lambda: io.BytesIO(content), headers=_BLOB) as answer:
-            await check(self.location, answer, 201)
+            await check(self.location, answer, *_STORED)
         self._registry.saw(self.name, digest)
 
     async def upload_stream(self, chunks: AsyncIterator[bytes], digest: Callable[[], Awaitable[str]]) -> None:
         """Send the blob, in one stream; its digest need not be known before that ends."""
         place = await self._begin_upload()
         async with self._asked("PATCH", place, content=once(chunks), headers=_BLOB) as answer:
-            await check(self.location, answer, 202)
+            await check(self.location, answer, *_TAKEN)
             place = following(self.location, answer, place)
         known = await digest()
         async with self._asked("PUT", closing(place, known), headers={"Content-Length": "0"}) as answer:
-            await check(self.location, answer, 201)
+            await check(self.location, answer, *_STORED)
         self._registry.saw(self.name, known)
 
     async def _begin_upload(self) -> str:
@@ -159,8 +161,8 @@ class Repository:
             said = answer.headers.get("Docker-Content-Digest", "")
             if answer.status == 404 or (answer.status == 200 and is_digest(said)):
                 return said if answer.status == 200 else ""
-            if answer.status != 405:
-                await check(self.location, answer, 200, *_REDIRECTS)
+            if answer.status in (401, 403, 408, 429, 500, 502, 503, 504):
+                await check(self.location, answer)
         found = await self.manifest(tag)
         return found.digest if found else ""
 
@@ -177,7 +179,7 @@ class Repository:
     async def _put(self, content: bytes, media_type: str, selected: str) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {"Content-Type": media_type}
         async with self._asked("PUT", f"manifests/{selected}", content=lambda: content, headers=headers) as answer:
-            await check(self.location, answer, 200, 201, 202)
+            await check(self.location, answer, 200, *_TAKEN)
             yield answer
 
     async def delete_tag(self, tag: str) -> bool:
@@ -199,7 +201,7 @@ class Repository:
         async with self._asked("DELETE", path) as answer:
             if answer.status in STAYS:
                 return False
-            await check(self.location, answer, 200, 202, 204)
+            await check(self.location, answer, 200, *_TAKEN)
             return True
 
     async def tags(self, most: int) -> Listed:
