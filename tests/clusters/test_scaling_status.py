@@ -44,5 +44,6 @@ def test_an_autoscaler_that_no_controller_looks_at_asks_for_one(kind):
 def test_an_autoscaler_that_works_or_rests_has_no_error():
     working = (condition("AbleToScale", "True", 900), condition("ScalingActive", "True", 900))
     resting = condition("ScalingActive", "False", 900, reason="ScalingDisabled")
-    for one in (scaler(*working), scaler(resting), scaler(condition("Ready", "True", 900), kind="ScaledObject")):
+    unsaid = {**scaler(age=10), "status": {"conditions": None}}
+    for one in (unsaid, scaler(*working), scaler(resting), scaler(condition("Ready", "True", 900), kind="ScaledObject")):
         assert scaling_error(one, NOW) is None

@@ -15,7 +15,7 @@ def moment(text: str) -> datetime:
 
 def condition(of: Object, kind: str, status: str) -> Object | None:
     """The object's condition of that type, if it has that status."""
-    for found in of.get("status", {}).get("conditions", []):
+    for found in of.get("status", {}).get("conditions") or []:
         if (found["type"], found["status"]) == (kind, status):
             return dict(found)
     return None
@@ -51,7 +51,7 @@ class PodView:
         """That pod, and those of the events that are about it."""
         name = pod["metadata"]["name"]
         about = tuple(event for event in events if event.get("involvedObject", {}).get("name") == name)
-        statuses: Sequence[Object] = pod.get("status", {}).get("containerStatuses", [])
+        statuses: Sequence[Object] = pod.get("status", {}).get("containerStatuses") or []
         return cls(pod, now, about, next((status for status in statuses if status["name"] == CONTAINER), {}))
 
     @property
