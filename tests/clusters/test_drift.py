@@ -156,6 +156,15 @@ async def test_nothing_that_was_just_applied_is_different(kubernetes, cluster, s
         ({"env": [{"name": "A", "value": ""}]}, {"env": [{"name": "A"}]}),
         ({"volumes": [{"name": "a", "emptyDir": {}}]}, {"volumes": [{"name": "b"}, {"name": "a", "emptyDir": {}}]}),
         ({"spec": {"a": 1}}, {"spec": {"a": 1, "defaulted": True}, "status": {}}),
+        (
+            {"topologySpreadConstraints": [{"topologyKey": "node", "whenUnsatisfiable": "ScheduleAnyway"}]},
+            {
+                "topologySpreadConstraints": [
+                    {"topologyKey": "node", "whenUnsatisfiable": "ScheduleAnyway"},
+                    {"topologyKey": "node", "whenUnsatisfiable": "DoNotSchedule"},
+                ]
+            },
+        ),
     ],
 )
 def test_what_the_cluster_writes_otherwise_or_adds_is_no_difference(wanted, live):

@@ -46,9 +46,9 @@ def _different(wanted: Any, live: Any, path: tuple[str, ...]) -> Iterator[tuple[
 def _in_lists(wanted: Sequence[Any], live: Sequence[Any], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     key = _key(wanted, path)
     if key is not None:
-        there = {item.get(key): item for item in live}
-        for item in wanted:
-            yield from _different(item, there.get(item[key]), (*path, str(item[key])))
+        for item in wanted:  # another of the same name may stand beside it
+            named = [one for one in live if one.get(key) == item[key]] or [None]
+            yield from min((tuple(_different(item, one, (*path, str(item[key])))) for one in named), key=len)
     elif len(wanted) != len(live):
         yield path
     else:
