@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from shared.compute.kubernetes.failures import FAILED
 from shared.compute.kubernetes.kinds import Object
 from shared.compute.kubernetes.statuses import PodView, condition, counts, is_ready, turned
-from shared.compute.kubernetes.troubles import FAILED, WRONG_ARCHITECTURE, LogSource, Trouble, pod_trouble
+from shared.compute.kubernetes.troubles import WRONG_ARCHITECTURE, LogSource, Trouble, pod_trouble
 from shared.domain.computing import Observed
 from shared.domain.errors import foreign
 from shared.domain.log_lines import message_of

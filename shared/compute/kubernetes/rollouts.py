@@ -11,6 +11,7 @@ from typing import Any
 
 from shared.compute.kubernetes.api import KubernetesApi
 from shared.compute.kubernetes.diagnosis import Diagnosis, diagnosed
+from shared.compute.kubernetes.failures import FAILED
 from shared.compute.kubernetes.front_end import what_is_amiss
 from shared.compute.kubernetes.kinds import DEPLOYMENT, POD, Object
 from shared.compute.kubernetes.names import REVISION, object_name, selector
@@ -20,7 +21,7 @@ from shared.compute.kubernetes.objects.deployment import revision
 from shared.compute.kubernetes.objects.scaling import scaler
 from shared.compute.kubernetes.routing import route_error, what_is_said_of
 from shared.compute.kubernetes.statuses import PodView, counts, is_ready
-from shared.compute.kubernetes.troubles import FAILED, pod_trouble
+from shared.compute.kubernetes.troubles import pod_trouble
 from shared.domain.compute_resources import ClusterSettings
 from shared.domain.computing import Rollout, ServiceSpec
 from shared.domain.errors import ServiceError

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from shared.compute.kubernetes.failures import FAILED
 from shared.compute.kubernetes.objects.pod import CONTAINER, START_TIMEOUT
 from shared.compute.kubernetes.statuses import PodView, condition, is_ready
 from shared.domain.errors import foreign
 from shared.domain.operations import ErrorDetail, ErrorResponse
 
-FAILED = "KubernetesDeploymentFailed"
 _USERS = 400
 _OPERATORS = 500
 
