@@ -54,6 +54,11 @@ def canonical_host(host: str) -> str:
     return HUB if name in (f"index.{HUB}", _HUB_HOST) else name
 
 
+def is_tag(text: str) -> bool:
+    """Whether that may be a tag."""
+    return _TAG.fullmatch(text) is not None
+
+
 def is_azure(host: str) -> bool:
     """Whether the registry of that host is one of Azure's."""
     return host.lower().endswith(_AZURE)

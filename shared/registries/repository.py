@@ -7,7 +7,6 @@ import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
@@ -21,6 +20,7 @@ from shared.registries.links import next_link
 from shared.registries.manifests import ACCEPTED, INDEX_TYPE, MOST_BYTES, StoredManifest, digest_of, is_digest
 from shared.registries.references import is_azure
 from shared.registries.refusals import CORRUPT, REFUSED, STAYS, check, corrupt, refusal, translated
+from shared.registries.tag_lists import Listed, tags_of
 from shared.registries.uploads import closing, following, once
 
 if TYPE_CHECKING:
@@ -34,14 +34,6 @@ _STORED, _TAKEN = (201, 204), (201, 202, 204)
 """What registries answer to what ends an upload, and to what goes on with it. A page of something else is 200."""
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_PAGES, _MOST_PAGE_BYTES = 100, 16 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Listed:
-    """The tags of a repository, or the first of them where there are more than were asked for."""
-
-    tags: Sequence[str]
-    complete: bool
 
 
 class Repository:
@@ -209,9 +201,9 @@ class Repository:
         tags: list[str] = []
         try:
             async for page in self._pages("tags/list"):
-                listed = page.get("tags") or []
-                tags += [tag for tag in listed if isinstance(tag, str)] if isinstance(listed, list) else []
-                if len(tags) > most:
+                found = tags_of(page)
+                tags += found or ()
+                if found is None or len(tags) > most:
                     return Listed(tags, complete=False)
         except Unavailable as error:
             if error.code != CORRUPT:
