@@ -32,6 +32,7 @@ _BLOB = {"Content-Type": "application/octet-stream"}
 _CHUNK = 1024 * 1024
 _STORED, _TAKEN = (201, 204), (201, 202, 204)
 """What registries answer to what ends an upload, and to what goes on with it. A page of something else is 200."""
+_NO_HEAD = (405, 501)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_PAGES, _MOST_PAGE_BYTES = 100, 16 * 1024 * 1024
 
@@ -58,10 +59,14 @@ class Repository:
         know GET only."""
         if self._registry.has_seen(self.name, digest):
             return True
-        async with self._asked("HEAD", f"blobs/{digest}", allow_redirects=False) as answer:
-            if answer.status == 404:
-                return False
-            await check(self.location, answer, 200, *_REDIRECTS)
+        for method in ("HEAD", "GET"):
+            async with self._asked(method, f"blobs/{digest}", allow_redirects=False) as answer:
+                if method == "HEAD" and answer.status in _NO_HEAD:
+                    continue
+                if answer.status == 404:
+                    return False
+                await check(self.location, answer, 200, *_REDIRECTS)
+                break
         self._registry.saw(self.name, digest)
         return True
 

@@ -168,6 +168,18 @@ async def test_an_upload_that_is_taken_is_whatever_its_status(method, status):
         await registry.close()
 
 
+@pytest.mark.parametrize("status", [405, 501])
+async def test_a_registry_that_knows_no_head_of_blobs_is_asked_for_their_beginning(status):
+    async with habitual(Habits(trouble=answering("HEAD", "/blobs/", status))) as (_, host):
+        registry = opened(host)
+        digest = await put(registry.repository("tests/x"), os.urandom(1_000_000))
+        await registry.close()
+        registry = opened(host)
+        repository = registry.repository("tests/x")
+        assert [await repository.has_blob(one) for one in (digest, digest_of(b"absent"))] == [True, False]
+        await registry.close()
+
+
 @pytest.mark.parametrize("status", [204, 400, 405, 406, 416, 501])
 async def test_a_registry_that_knows_no_head_of_manifests_is_asked_for_them(status):
     async with habitual(Habits(trouble=answering("HEAD", "/manifests/", status))) as (_, host):
