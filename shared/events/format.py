@@ -29,14 +29,18 @@ def read_command(text: str) -> Command:
     try:
         given = json.loads(text)
         if not isinstance(given, dict):
-            raise InvalidRequest("The message is no CloudEvent in JSON: it is no object.", code="InvalidEvent")
+            what = "a list, as of a batch; accepts one event a message" if isinstance(given, list) else "no object"
+            raise InvalidRequest(f"The message is no CloudEvent in JSON: it is {what}.", code="InvalidEvent")
         document = standard(given)
         _compact(document).encode()  # raises for half a surrogate pair, which nothing could store
         missing = [name for name in _REQUIRED if name not in document]  # the library would make some of them up
         if missing:
             details = [Detail("InvalidAttribute", f"{name}: required, and absent.") for name in missing]
             raise InvalidRequest(" ".join(detail.message for detail in details), code="InvalidEvent", details=details)
-        event = JSONFormat().read(CloudEvent, _compact(document))
+        try:
+            event = JSONFormat().read(CloudEvent, _compact(document))
+        except (ValueError, TypeError, OverflowError):  # the library reads nothing else of it
+            raise _invalid("time", document.get("time"), "a time as RFC 3339 writes it, 2026-01-31T12:00:00Z") from None
     except CloudEventValidationError as error:
         details = [
             Detail("InvalidAttribute", foreign(f"{name}: {'; '.join(str(problem) for problem in problems)}."))
@@ -47,9 +51,9 @@ def read_command(text: str) -> Command:
         raise InvalidRequest(f"The message is no CloudEvent in JSON: {foreign(error)}.", code="InvalidEvent") from None
     subject, data = event.get_subject(), event.get_data()
     if not isinstance(subject, str):
-        raise _invalid("subject", "the account's path, /api/subscriptions/…/accounts/…")
+        raise _invalid("subject", document["subject"], "the account's path, /api/subscriptions/…/accounts/…")
     if not isinstance(data, dict):
-        raise _invalid("data", "a JSON object: the body of the HTTP request")
+        raise _invalid("data", document["data"], "a JSON object: the body of the HTTP request")
     trace = event.get_extension("traceparent")
     return Command(
         id=event.get_id(),
@@ -133,6 +137,6 @@ def _compact(document: Json) -> str:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
-def _invalid(attribute: str, accepts: str) -> InvalidRequest:
-    message = f"{attribute}: missing or of another kind; accepts {accepts}."
+def _invalid(attribute: str, got: Json, accepts: str) -> InvalidRequest:
+    message = f"{attribute}: got {foreign(_compact(got), 80)}; accepts {accepts}."
     return InvalidRequest(message, code="InvalidEvent", details=[Detail("InvalidAttribute", message)])

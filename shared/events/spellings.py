@@ -107,10 +107,10 @@ def _data(name: str, value: Json) -> Json:
 
 
 def _decoded(name: str, value: Json) -> str:
-    """Raises InvalidRequest for what is no base64, of either alphabet, of UTF-8."""
+    """Raises InvalidRequest for what is no base64, of either alphabet and in lines or not, of UTF-8."""
     try:
-        text = str(value).rstrip("=").translate(_URL_SAFE)
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True).decode()
+        text = "".join(str(value).split()).rstrip("=").translate(_URL_SAFE)
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True).decode("utf-8-sig")
     except (binascii.Error, ValueError):
         raise _invalid(f"{name}: got {foreign(json.dumps(value), 80)}; accepts a JSON object in base64.") from None
 

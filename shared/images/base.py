@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.domain.errors import BuildFailed
+from shared.domain.errors import BuildFailed, foreign
 from shared.domain.images import Layer
 from shared.images.packing.compression import METHODS, Compression
 from shared.registries.bodies import json_object, objects
@@ -83,7 +83,7 @@ class BaseImages:
             raise self._other_platforms(reference, [platform])
 
     def _other_platforms(self, reference: Reference, platforms: Iterable[Platform]) -> BuildFailed:
-        there = ", ".join(dict.fromkeys(map(str, platforms)))[:500]
+        there = foreign(", ".join(dict.fromkeys(map(str, platforms))), 500)
         message = f"The base image {reference} is there for {there}, not for {self._platform}."
         return BuildFailed(message, code="BaseImageNotFound")
 

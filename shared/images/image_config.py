@@ -7,9 +7,10 @@ from shared.domain.building import ImageSource
 from shared.domain.images import Layer
 from shared.domain.manifests import RuntimeType
 from shared.images.base import TITLE
-from shared.images.describing.artifacts import MANIFEST_TYPE, canonical, describe
+from shared.images.describing.artifacts import canonical, describe
 from shared.images.layouts.layout import CONFIG_TYPE, LAYER_TITLE
 from shared.images.packing.layers import APP, SERVICE_USER
+from shared.registries.manifests import MANIFEST_TYPE
 from shared.registries.platforms import Platform, as_mapping
 
 DEPENDENCIES = "opt/slipway/python"

@@ -18,9 +18,10 @@ async def bounded(answer: aiohttp.ClientResponse, most: int) -> bytes:
 
 
 def json_object(content: bytes) -> Mapping[str, Any]:
-    """The JSON object that the content is; empty when it is none."""
+    """The JSON object that the content is; empty when it is none, or holds half a surrogate pair, that cannot be stored."""
     try:
         found = json.loads(content)
+        json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -4,10 +4,11 @@ import ipaddress
 import re
 from dataclasses import dataclass, replace
 
-_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::\d+)?")
+from shared.registries.manifests import is_digest
+
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]+)?")
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 HUB, _HUB_HOST = "docker.io", "registry-1.docker.io"
 _AZURE = (".azurecr.io", ".azurecr.us", ".azurecr.cn")
 
@@ -33,7 +34,7 @@ class Reference:
         if (
             (host and not _HOST.fullmatch(host))
             or not _REPOSITORY.fullmatch(repository)
-            or not (_DIGEST if at else _TAG).fullmatch(selected)
+            or not (is_digest(selected) if at else _TAG.fullmatch(selected))
         ):
             raise ValueError(f"'{text[:200]}' names no image; accepts host/repository:tag and host/repository@sha256:….")
         return cls(host or HUB, repository, selected)
@@ -51,6 +52,11 @@ def canonical_host(host: str) -> str:
     """One name for a registry that has several."""
     name = host.lower().removesuffix(":443")
     return HUB if name in (f"index.{HUB}", _HUB_HOST) else name
+
+
+def is_tag(text: str) -> bool:
+    """Whether that may be a tag."""
+    return _TAG.fullmatch(text) is not None
 
 
 def is_azure(host: str) -> bool:

@@ -7,7 +7,6 @@ import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
@@ -17,9 +16,11 @@ from shared.domain.errors import BuildFailed, Throttled, Unavailable
 from shared.registries.authority import Access
 from shared.registries.azure_tags import AzureTags
 from shared.registries.bodies import bounded, json_object, objects
+from shared.registries.links import next_link
 from shared.registries.manifests import ACCEPTED, INDEX_TYPE, MOST_BYTES, StoredManifest, digest_of, is_digest
 from shared.registries.references import is_azure
 from shared.registries.refusals import CORRUPT, REFUSED, STAYS, check, corrupt, refusal, translated
+from shared.registries.tag_lists import Listed, tags_of
 from shared.registries.uploads import closing, following, once
 
 if TYPE_CHECKING:
@@ -29,16 +30,11 @@ _logger = logging.getLogger(__name__)
 
 _BLOB = {"Content-Type": "application/octet-stream"}
 _CHUNK = 1024 * 1024
+_STORED, _TAKEN = (201, 204), (201, 202, 204)
+"""What registries answer to what ends an upload, and to what goes on with it. A page of something else is 200."""
+_NO_HEAD = (405, 501)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_PAGES, _MOST_PAGE_BYTES = 100, 16 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Listed:
-    """The tags of a repository, or the first of them where there are more than were asked for."""
-
-    tags: Sequence[str]
-    complete: bool
 
 
 class Repository:
@@ -63,10 +59,14 @@ class Repository:
         know GET only."""
         if self._registry.has_seen(self.name, digest):
             return True
-        async with self._asked("HEAD", f"blobs/{digest}", allow_redirects=False) as answer:
-            if answer.status == 404:
-                return False
-            await check(self.location, answer, 200, *_REDIRECTS)
+        for method in ("HEAD", "GET"):
+            async with self._asked(method, f"blobs/{digest}", allow_redirects=False) as answer:
+                if method == "HEAD" and answer.status in _NO_HEAD:
+                    continue
+                if answer.status == 404:
+                    return False
+                await check(self.location, answer, 200, *_REDIRECTS)
+                break
         self._registry.saw(self.name, digest)
         return True
 
@@ -97,18 +97,18 @@ class Repository:
         """Send the blob, which is small, in one piece."""
         place = await self._begin_upload()
         async with self._asked("PUT", closing(place, digest), content=lambda: io.BytesIO(content), headers=_BLOB) as answer:
-            await check(self.location, answer, 201)
+            await check(self.location, answer, *_STORED)
         self._registry.saw(self.name, digest)
 
     async def upload_stream(self, chunks: AsyncIterator[bytes], digest: Callable[[], Awaitable[str]]) -> None:
         """Send the blob, in one stream; its digest need not be known before that ends."""
         place = await self._begin_upload()
         async with self._asked("PATCH", place, content=once(chunks), headers=_BLOB) as answer:
-            await check(self.location, answer, 202)
+            await check(self.location, answer, *_TAKEN)
             place = following(self.location, answer, place)
         known = await digest()
         async with self._asked("PUT", closing(place, known), headers={"Content-Length": "0"}) as answer:
-            await check(self.location, answer, 201)
+            await check(self.location, answer, *_STORED)
         self._registry.saw(self.name, known)
 
     async def _begin_upload(self) -> str:
@@ -158,8 +158,8 @@ class Repository:
             said = answer.headers.get("Docker-Content-Digest", "")
             if answer.status == 404 or (answer.status == 200 and is_digest(said)):
                 return said if answer.status == 200 else ""
-            if answer.status != 405:
-                await check(self.location, answer, 200, *_REDIRECTS)
+            if answer.status in (401, 403, 408, 429, 500, 502, 503, 504):
+                await check(self.location, answer)
         found = await self.manifest(tag)
         return found.digest if found else ""
 
@@ -176,7 +176,7 @@ class Repository:
     async def _put(self, content: bytes, media_type: str, selected: str) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {"Content-Type": media_type}
         async with self._asked("PUT", f"manifests/{selected}", content=lambda: content, headers=headers) as answer:
-            await check(self.location, answer, 200, 201, 202)
+            await check(self.location, answer, 200, *_TAKEN)
             yield answer
 
     async def delete_tag(self, tag: str) -> bool:
@@ -198,7 +198,7 @@ class Repository:
         async with self._asked("DELETE", path) as answer:
             if answer.status in STAYS:
                 return False
-            await check(self.location, answer, 200, 202, 204)
+            await check(self.location, answer, 200, *_TAKEN)
             return True
 
     async def tags(self, most: int) -> Listed:
@@ -206,9 +206,9 @@ class Repository:
         tags: list[str] = []
         try:
             async for page in self._pages("tags/list"):
-                listed = page.get("tags") or []
-                tags += [tag for tag in listed if isinstance(tag, str)] if isinstance(listed, list) else []
-                if len(tags) > most:
+                found = tags_of(page)
+                tags += found or ()
+                if found is None or len(tags) > most:
                     return Listed(tags, complete=False)
         except Unavailable as error:
             if error.code != CORRUPT:
@@ -263,14 +263,12 @@ class Repository:
         raise corrupt(self.location, f"a list of it has more than {_MOST_PAGES} pages.")
 
     def _following(self, answer: aiohttp.ClientResponse) -> str:
-        """Where the next page is, empty after the last one. Source: RFC 8288."""
-        try:
-            link = answer.links.get("next")
-            path = str(link["url"]) if link else ""
-        except (ValueError, KeyError):
-            path = ""
-        hinted = "next" in ",".join(answer.headers.getall("Link", ())).lower()
-        if (hinted and not path) or (path and not self._registry.is_here(path)):
+        """Where the next page is, empty after the last one."""
+        link = next_link(answer.headers.getall("Link", ()))
+        if link == "":
+            return ""
+        path = urljoin(str(answer.url), link) if link else ""
+        if not path or path == str(answer.url) or not self._registry.is_here(path):
             raise corrupt(self.location, "a list of it goes on where it cannot be read.")
         return path
 

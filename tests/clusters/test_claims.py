@@ -12,6 +12,7 @@ from shared.compute.kubernetes.access import checked
 from shared.compute.kubernetes.deployer import KubernetesCompute
 from shared.compute.kubernetes.names import app_id
 from shared.compute.kubernetes.objects import rendered
+from shared.compute.kubernetes.objects.front_end import places
 from shared.domain.accounts import Account
 from shared.domain.compute_resources import FrontEnd, FrontEndKind
 from shared.domain.computing import ServiceSpec
@@ -102,6 +103,21 @@ async def test_the_route_of_a_service_from_before_there_were_claims_holds_its_ad
     assert seen.services[service.spec.service_id].missing == ("claim of its address",)
     await service.compute.ensure_deployment(service.spec)
     assert await claims(service) == [service.spec.service_id]
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "found"),
+    [
+        ("Ingress", {"defaultBackend": {}}, set()),
+        ("Ingress", {"rules": [{"host": "a"}, {"http": {"paths": [{"pathType": "ImplementationSpecific"}]}}]}, {""}),
+        ("Ingress", {"rules": [{"host": "a", "http": {"paths": [{"path": "/x"}, {"path": "/y"}]}}]}, {"a/x", "a/y"}),
+        ("HTTPRoute", {"rules": None, "hostnames": None}, set()),
+        ("HTTPRoute", {"rules": [{"matches": None}, {"matches": [{"method": "GET"}]}]}, set()),
+        ("HTTPRoute", {"hostnames": ["a", "b"], "rules": [{"matches": [{"path": {"value": "/x"}}]}]}, {"a/x", "b/x"}),
+    ],
+)
+def test_a_route_of_any_form_holds_the_places_that_it_names(kind, spec, found):
+    assert places({"kind": kind, "spec": spec}) == found
 
 
 async def test_services_of_one_name_in_two_accounts_live_side_by_side_where_the_path_names_the_account(service):

@@ -268,6 +268,15 @@ async def test_a_failure_names_its_cause(service, how, status, reason, said):
     assert said in error.message
 
 
+async def test_a_cause_is_told_though_the_log_may_not_be_read(service, stand_in):
+    stand_in.denied.add("get pods/log")
+    await service.deploy(how=crashed(3))
+    error = (await service.looked(6)).error
+    assert (error.code, error.details[0].code) == ("KubernetesDeploymentFailed", "CrashLoopBackOff")
+    assert error.details[1].code == "Log"
+    assert "does not permit this app to read the log of the pod" in error.details[1].message
+
+
 async def test_a_failure_names_its_cause_where_logs_cannot_be_read(service):
     stand_in = service.cluster.needs_stand_in("a fault at will")
     await service.deploy(how=crashed(3))

@@ -192,6 +192,21 @@ REFUSALS = {
     QUOTA: (400, "QuotaExceeded", "QuotaExceeded"),
     WEBHOOK: (400, FAILED, "AdmissionDenied"),
     SECURITY: (500, FAILED, "PodSecurity"),
+    'pods "x-" is forbidden: unable to validate against any security context constraint: [provider "anyuid": Forbidden]': (
+        500,
+        FAILED,
+        "SecurityContextConstraint",
+    ),
+    'pods "x-1" is forbidden: image policy webhook backend denied one or more images: not scanned': (
+        400,
+        FAILED,
+        "AdmissionDenied",
+    ),
+    'pods "x-1" is forbidden: insufficient quota to match these scopes: [{PriorityClass In [high]}]': (
+        400,
+        "QuotaExceeded",
+        "QuotaExceeded",
+    ),
     LIMITS: (400, FAILED, "LimitRange"),
 }
 
@@ -334,3 +349,13 @@ def test_what_a_quota_wants_to_be_specified_is_named_as_the_field_to_give():
     error = diagnosed({**refused, "status": {**refused["status"], "updatedReplicas": 0}}, [], [], NOW).error
     given = "Give containerResourceReservation.cpuLimit and containerResourceReservation.memoryLimit."
     assert error.message.endswith(given)
+
+
+def test_what_is_told_of_a_replica_is_that_of_its_scoring_container_whatever_else_runs_there() -> None:
+    crashed = pod(terminated("OOMKilled", 137), restarts=2)
+    sidecar = {"name": "istio-proxy", "resources": {"limits": {"memory": "128Mi"}, "requests": {"cpu": "10m"}}}
+    refused = unschedulable(NO_ROOM, 300)
+    for one in (crashed, refused):
+        one["spec"]["containers"].insert(0, sidecar)
+    assert "the memory of 64Gi" in str(diagnosis(crashed).error)
+    assert "memory 64Gi" in str(diagnosis(refused).error)

@@ -57,6 +57,12 @@ EDITS = {
         {"data": {"primary": base64.b64encode(b"mine").decode()}},
         "Secret data.primary",
     ),
+    "the selector of pods, by a label more": (
+        "v1",
+        "services",
+        {"spec": {"selector": {"track": "canary"}}},
+        "Service spec.selector",
+    ),
     "what may reach pods": (
         "networking.k8s.io/v1",
         "networkpolicies",
@@ -150,6 +156,15 @@ async def test_nothing_that_was_just_applied_is_different(kubernetes, cluster, s
         ({"env": [{"name": "A", "value": ""}]}, {"env": [{"name": "A"}]}),
         ({"volumes": [{"name": "a", "emptyDir": {}}]}, {"volumes": [{"name": "b"}, {"name": "a", "emptyDir": {}}]}),
         ({"spec": {"a": 1}}, {"spec": {"a": 1, "defaulted": True}, "status": {}}),
+        (
+            {"topologySpreadConstraints": [{"topologyKey": "node", "whenUnsatisfiable": "ScheduleAnyway"}]},
+            {
+                "topologySpreadConstraints": [
+                    {"topologyKey": "node", "whenUnsatisfiable": "ScheduleAnyway"},
+                    {"topologyKey": "node", "whenUnsatisfiable": "DoNotSchedule"},
+                ]
+            },
+        ),
     ],
 )
 def test_what_the_cluster_writes_otherwise_or_adds_is_no_difference(wanted, live):
@@ -162,6 +177,13 @@ def test_what_the_cluster_writes_otherwise_or_adds_is_no_difference(wanted, live
         ({"env": [{"name": "A", "value": "1"}]}, {"env": [{"name": "A", "value": "1.0"}]}, "env.A.value"),
         ({"resources": {"requests": {"cpu": "1"}}}, {"resources": {"requests": {"cpu": "2"}}}, "resources.requests.cpu"),
         ({"token": False}, {}, "token"),
+        ({"selector": {"id": "1"}}, {"selector": {"id": "1", "track": "canary"}}, "selector"),
+        ({"nodeSelector": {"os": "linux"}}, {"nodeSelector": {"os": "linux", "disk": "ssd"}}, "nodeSelector"),
+        (
+            {"podSelector": {"matchLabels": {"id": "1"}}},
+            {"podSelector": {"matchLabels": {"id": "1"}, "matchExpressions": [{"key": "a", "operator": "Exists"}]}},
+            "podSelector",
+        ),
         ({"rules": [{"host": "a"}]}, {"rules": [{"host": "a"}, {"host": "b"}]}, "rules"),
         ({"env": [{"name": "A", "value": "1"}]}, {"env": []}, "env.A"),
         ({"resources": {"requests": {"cpu": "1"}}}, {"resources": {"requests": {"cpu": "odd"}}}, "resources.requests.cpu"),

@@ -1,10 +1,12 @@
 """What the client makes of a cluster in trouble, and of logs, which need a kubelet: the stand-in's alone."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from shared.compute.kubernetes.failures import Answer, refusal
 from shared.compute.kubernetes.kinds import DEPLOYMENT, SECRET, SERVICE_ACCOUNT
 from shared.domain.errors import Conflict, DeployFailed, ServiceError, Throttled, Unavailable
 from tests.clusters.cluster import Cluster, Object
@@ -60,6 +62,21 @@ async def test_a_missing_permission_is_the_operator_s_and_is_tried_again(kuberne
         await kubernetes.apply(deployment())
     assert (failure.value.code, failure.value.status_code) == ("ClusterForbidden", 500)
     assert failure.value.retryable, "an API server that has just started says so of every permission"
+
+
+@pytest.mark.parametrize("user", ["slipway", 'CN=a \\"b\\" c', ""])
+def test_a_missing_permission_is_one_whatever_the_app_is_called(user):
+    said = f'deployments.apps "one" is forbidden: User "{user}" cannot patch resource "deployments" in API group "apps"'
+    body = json.dumps({"kind": "Status", "reason": "Forbidden", "message": said}).encode()
+    error = refusal(Answer(403, {}, body), "apply deployments.apps one")
+    assert (error.code, error.retryable) == ("ClusterForbidden", True)
+
+
+def test_admission_that_has_just_started_is_tried_again():
+    said = 'deployments.apps "one" is forbidden: not yet ready to handle request'
+    body = json.dumps({"kind": "Status", "reason": "Forbidden", "message": said}).encode()
+    error = refusal(Answer(403, {}, body), "apply deployments.apps one")
+    assert (error.code, error.retryable) == ("ClusterUnavailable", True)
 
 
 async def test_a_list_that_expires_while_it_is_read_is_read_again(kubernetes, cluster, stand_in):

@@ -35,6 +35,31 @@ def test_a_route_that_is_taken_has_no_error():
     assert (what_is_said_of(taken), route_error(taken, NOW, timedelta(0))) == ("", None)
 
 
+NOT_ITS_OWN = condition("Accepted", "False", 900, reason="NoMatchingParent")
+TAKEN = [condition("Accepted", "True", 900), condition("ResolvedRefs", "True", 900)]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_gateway_of_which_one_controller_takes_the_route_takes_it(order):
+    own = {"parentRef": {"name": "public"}, "controllerName": "example.com/one", "conditions": TAKEN}
+    other = {"parentRef": {"name": "public"}, "controllerName": "example.com/two", "conditions": [NOT_ITS_OWN]}
+    route = {**http_route(), "status": {"parents": [own, other][::order]}}
+    assert (what_is_said_of(route), route_error(route, NOW, timedelta(0))) == ("", None)
+
+
+def test_what_is_said_of_a_gateway_that_the_route_does_not_name_any_more_is_past():
+    before = {"parentRef": {"name": "old"}, "controllerName": "example.com/one", "conditions": [NOT_ITS_OWN]}
+    route = {**http_route(), "status": {"parents": [before]}}
+    assert what_is_said_of(route).endswith("is there a Gateway public?")
+    assert route_error(route, NOW, timedelta(0)) is None
+
+
+def test_what_is_said_of_the_route_as_it_was_before_is_past():
+    refused = http_route({**NOT_ITS_OWN, "observedGeneration": 1})
+    assert route_error({**refused, "metadata": {"generation": 1}}, NOW, timedelta(0)) is not None
+    assert route_error({**refused, "metadata": {"generation": 2}}, NOW, timedelta(0)) is None
+
+
 def test_a_route_that_no_controller_has_looked_at_asks_for_its_gateway():
     assert what_is_said_of(http_route()).endswith("is there a Gateway public?")
     assert route_error(http_route(), NOW, timedelta(0)) is None

@@ -109,10 +109,16 @@ def test_each_field_of_a_service_is_checked_for_what_it_claims(changes, field):
     assert error.details[0].message.startswith(f"{field}: got ")
 
 
-@pytest.mark.parametrize("quantity", ["1", "0.5", "250m", ".5", "512Mi", "2G", "1e3", "1E-3", "4Ki"])
+@pytest.mark.parametrize("quantity", ["1", "0.5", "250m", ".5", "512Mi", "2G", "1e3", "1E-3", "4Ki", "1E", "1Ei", "2Pi"])
 def test_kubernetes_quantities_are_taken(quantity):
     body = {"containerResourceReservation": {"cpu": quantity}}
     assert parse(ServiceUpdateRequest, json.dumps(body).encode()).container_resource_reservation.cpu == quantity
+
+
+@pytest.mark.parametrize("quantity", ["１", "1.٥", "1e٣", "1Eii", "1e", "Ei", "", " 1", "+1", "9" * 65])
+def test_what_is_no_kubernetes_quantity_is_refused(quantity):
+    error = refusal(ServiceUpdateRequest, {"containerResourceReservation": {"memory": quantity}})
+    assert error.details[0].message.startswith("containerResourceReservation.memory: got ")
 
 
 def test_a_required_property_that_is_absent_or_null_is_named():

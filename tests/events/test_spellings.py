@@ -235,6 +235,14 @@ def test_a_null_where_something_is_required_is_named_as_absent(name):
         ({"data": None, "data_base64": base64.b64encode(b"no json").decode()}, "data_base64: got"),
         ({"data": None, "data_base64": base64.b64encode(b"[1]").decode()}, "data"),
         ({"data": "no json"}, "data: got"),
+        ({"data": 5}, "data: got 5; accepts a JSON object"),
+        ({"data": [{"name": "a"}]}, 'data: got [{"name":"a"}]; accepts a JSON object'),
+        ({"data": False}, "data: got false; accepts a JSON object"),
+        ({"time": 1769860800}, "time: got 1769860800; accepts a time"),
+        ({"time": ""}, 'time: got ""; accepts a time'),
+        ({"time": "Sat, 31 Jan 2026 12:00:00 GMT"}, "time: got"),
+        ({"time": {"seconds": 1769860800}}, "time: got"),
+        ({"time": ["2026-01-31T12:00:00Z"]}, "time: got"),
         ({"data": None, "protoData": {"@type": "type.googleapis.com/other.Message"}}, "proto_data: got"),
     ],
 )
@@ -244,6 +252,18 @@ def test_data_that_makes_no_sense_is_named(changes, named):
     assert refused.value.code == "InvalidEvent"
     assert named in refused.value.message
     assert refused.value.details
+
+
+@pytest.mark.parametrize("batch", [[PLAIN], [PLAIN, PLAIN], []])
+def test_a_batch_is_told_that_a_message_holds_one_event(batch):
+    with pytest.raises(InvalidRequest, match="accepts one event a message"):
+        read_command(json.dumps(batch))
+
+
+def test_base64_may_be_in_lines_and_begin_with_a_mark_of_its_byte_order():
+    text = base64.encodebytes(b"\xef\xbb\xbf" + json.dumps({**DATA, "description": "x" * 99}).encode()).decode()
+    assert "\n" in text.strip()
+    assert read_command(json.dumps({**PLAIN, "data": None, "data_base64": text})).data["description"] == "x" * 99
 
 
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])

@@ -10,12 +10,13 @@ import pytest
 from shared.domain.ports import Collector, Needed, Unneeded
 from shared.images.builder import LayeringImageBuilder
 from shared.images.content.source_layers import kept_name
-from shared.images.describing.artifacts import MANIFEST_TYPE, artifact, describe
+from shared.images.describing.artifacts import artifact, describe
 from shared.images.describing.attestations import PROVENANCE_TYPE, SBOM_TYPE
 from shared.images.keep_collector import KeepCollector
 from shared.images.layouts.collector import LayoutCollector, layout_folder
 from shared.images.layouts.layout import ImageLayout
 from shared.images.layouts.reader import LayoutReader
+from shared.registries.manifests import MANIFEST_TYPE
 from shared.storage.memory import MemoryKeep
 from tests.images.making import ACCOUNT, Log, assembled, built, built_from, make_builder, source
 from tests.twins import EPOCH, ManualClock

@@ -131,6 +131,14 @@ REFUSED = {
     "odd digest": (lambda pushed: pushed.manifest({"config": {"digest": "../x"}, "layers": []}), "without a config"),
     "no JSON": (lambda pushed: pushed.manifest(b"<html>"), "no JSON object"),
     "deep JSON": (lambda pushed: pushed.manifest(b"[" * 100_000), "no JSON object"),
+    "half a character": (
+        lambda pushed: pushed.index({**entry(pushed.image(), "linux", "amd64"), "x": "\ud83d"}),
+        "no platform|no JSON",
+    ),
+    "half a character in a config": (
+        lambda pushed: pushed.image({**CONFIG, "config": {"Env": ["A=\ud83d"]}}),
+        "no platform",
+    ),
     "a list": (lambda pushed: pushed.manifest([]), "no JSON object"),
     "null platforms": (lambda pushed: pushed.index({**entry(pushed.image()), "platform": None}), "names no platforms"),
     "null manifests": (lambda pushed: pushed.index(manifests=None), "names no platforms"),
@@ -169,3 +177,11 @@ async def test_an_index_without_the_platform_names_those_that_it_has():
     with pytest.raises(BuildFailed, match=r"there for linux/s390x, linux/amd64/v4, not for linux/amd64/v3") as refused:
         await pinned(in_index(("linux", "s390x"), ("linux", "amd64", "v4")), "linux/amd64/v3")
     assert refused.value.code == "BaseImageNotFound"
+
+
+async def test_the_platforms_of_an_index_are_told_without_what_they_should_not_hold():
+    with pytest.raises(BuildFailed) as refused:
+        await pinned(in_index(("linux", "s390x"), ("plan9\n\x1b[31m", "https://u:SECRET@a/b"), ("x" * 9000, "arm")))
+    assert "linux/s390x" in refused.value.message
+    assert len(refused.value.message) < 1000
+    assert not any(text in refused.value.message for text in ("SECRET", "\n", "\x1b"))

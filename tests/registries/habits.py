@@ -73,7 +73,8 @@ class Habits:
     refused_scopes: tuple[str, ...] = ()
     """Scopes, or parts of them, that its token service answers 403 for."""
     trouble: Callable[[web.Request], Awaitable[str]] | None = None
-    """What goes wrong with a request: a status, `lost` for an answer that does not arrive, or nothing."""
+    """What goes wrong with a request: a status, `as` and a status for what is carried out and answered so,
+    `lost` for an answer that does not arrive, or nothing."""
 
 
 class HabitualRegistry:
@@ -98,6 +99,8 @@ class HabitualRegistry:
             await request.read()
             return web.Response(status=int(trouble))
         answered = await self._answer(request)
+        if trouble.startswith("as "):
+            answered.set_status(int(trouble.removeprefix("as ")))
         if trouble == "lost" and request.transport is not None:
             request.transport.abort()
         return answered

@@ -148,6 +148,48 @@ async def test_a_mount_that_is_refused_is_an_upload(status):
         await registry.close()
 
 
+def answering(method: str, part: str, status: int):
+    """What a registry does that carries such requests out, and answers them so."""
+
+    async def trouble(request: web.Request) -> str:
+        return f"as {status}" if request.method == method and part in request.path else ""
+
+    return trouble
+
+
+@pytest.mark.parametrize(("method", "status"), [("PATCH", 201), ("PATCH", 202), ("PATCH", 204), ("PUT", 201), ("PUT", 204)])
+async def test_an_upload_that_is_taken_is_whatever_its_status(method, status):
+    async with habitual(Habits(trouble=answering(method, "/blobs/uploads/", status))) as (server, host):
+        registry = opened(host)
+        repository = registry.repository("tests/x")
+        streamed, small = await put(repository, b"streamed"), digest_of(b"small")
+        await repository.upload(small, b"small")
+        assert server.blobs["tests/x"].keys() == {streamed, small}
+        await registry.close()
+
+
+@pytest.mark.parametrize("status", [405, 501])
+async def test_a_registry_that_knows_no_head_of_blobs_is_asked_for_their_beginning(status):
+    async with habitual(Habits(trouble=answering("HEAD", "/blobs/", status))) as (_, host):
+        registry = opened(host)
+        digest = await put(registry.repository("tests/x"), os.urandom(1_000_000))
+        await registry.close()
+        registry = opened(host)
+        repository = registry.repository("tests/x")
+        assert [await repository.has_blob(one) for one in (digest, digest_of(b"absent"))] == [True, False]
+        await registry.close()
+
+
+@pytest.mark.parametrize("status", [204, 400, 405, 406, 416, 501])
+async def test_a_registry_that_knows_no_head_of_manifests_is_asked_for_them(status):
+    async with habitual(Habits(trouble=answering("HEAD", "/manifests/", status))) as (_, host):
+        registry = opened(host)
+        repository = registry.repository("tests/x")
+        digest = await put_image(repository, "1")
+        assert [await repository.named(tag) for tag in ("1", "2")] == [digest, ""]
+        await registry.close()
+
+
 async def test_a_mount_whose_sign_in_is_refused_is_an_upload():
     habits = Habits(challenges=(BEARER.partition(",scope")[0],), refused_scopes=())
     async with habitual(habits) as (server, host):

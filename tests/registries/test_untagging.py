@@ -4,6 +4,7 @@ import json
 from collections.abc import Collection
 
 import pytest
+from aiohttp import web
 
 from shared.domain.errors import BuildFailed, ServiceError
 from shared.domain.fencing import LeaseLost, fenced
@@ -134,6 +135,23 @@ async def test_a_list_whose_end_cannot_be_found_is_no_list(link):
         assert (refused.code, refused.retryable) == ("TagStays", False)
         assert server.tags[NAME]["1"] == digest
         assert len(server.asked) < 150
+
+
+@pytest.mark.parametrize("second", [7, {"2": 1}, "2", [7], [None, "2"], ["2", "../x"], ["2", ""], ["2?x"], ...])
+@pytest.mark.parametrize("tag_delete", [400, 405])
+async def test_a_list_with_a_page_of_anything_else_is_not_whole(second, tag_delete):
+    async with Opened(Habits(tag_delete=tag_delete)) as (server, repository):
+        digest = await put_all(repository, ["1", "2"])
+        pages = [{"tags": ["1", referrers_tag(digest)]}, {"name": NAME} | ({} if second is ... else {"tags": second})]
+
+        async def answer(request: web.Request, name: str) -> web.Response:
+            after = "after" in request.query
+            return web.json_response(pages[after], headers={} if after else {"Link": "<list?after=1>; rel=next"})
+
+        server._tags = answer
+        assert (await stays(repository, "1", digest)).code == "TagStays"
+        assert server.tags[NAME]["1"] == server.tags[NAME]["2"] == digest
+        assert digest in server.manifests[NAME]
 
 
 @pytest.mark.parametrize("answer", [{"tags": None}, {"tags": ["2"]}, {"tags": 7}, {}, []])

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from shared.compute.kubernetes.failures import FAILED
 from shared.compute.kubernetes.kinds import Object
 from shared.compute.kubernetes.statuses import PodView, condition, counts, is_ready, turned
-from shared.compute.kubernetes.troubles import FAILED, WRONG_ARCHITECTURE, LogSource, Trouble, pod_trouble
+from shared.compute.kubernetes.troubles import WRONG_ARCHITECTURE, LogSource, Trouble, pod_trouble
 from shared.domain.computing import Observed
 from shared.domain.errors import foreign
 from shared.domain.log_lines import message_of
@@ -24,9 +25,11 @@ _SPECIFIED = 500
 
 _REFUSALS = (
     ("exceeded quota", "QuotaExceeded", 400, "QuotaExceeded"),
+    ("insufficient quota to match these scopes", "QuotaExceeded", 400, "QuotaExceeded"),
     ("failed quota", "QuotaNeedsReservation", 400, FAILED),
     ("violates PodSecurity", "PodSecurity", 500, FAILED),
-    (r"denied (the )?request", "AdmissionDenied", 400, FAILED),
+    ("unable to validate against any security context constraint", "SecurityContextConstraint", 500, FAILED),
+    (r"denied (the )?request|image policy webhook backend denied", "AdmissionDenied", 400, FAILED),
     (
         r"(maximum|minimum) \S+ usage per|max limit to request ratio per|must be less than or equal to",
         "LimitRange",

@@ -20,6 +20,8 @@ _KEYS = {
     "volumes": "name",
 }
 """Lists that others may add to, and the property that tells their items apart."""
+_WHOLE = ("selector", "podSelector", "labelSelector", "matchLabels", "nodeSelector")
+"""Maps that are one value: whoever adds to one changes what it selects."""
 _QUANTITIES = ("limits", "requests")
 _NANO = Decimal("1e-9")
 
@@ -33,6 +35,8 @@ def _different(wanted: Any, live: Any, path: tuple[str, ...]) -> Iterator[tuple[
     if isinstance(wanted, dict) and isinstance(live, dict):
         for key, value in wanted.items():
             yield from _different(value, live.get(key), (*path, key))
+        if path and path[-1] in _WHOLE and live.keys() - wanted.keys():
+            yield path
     elif isinstance(wanted, list) and isinstance(live, list):
         yield from _in_lists(wanted, live, path)
     elif not _same(wanted, live, path):
@@ -42,9 +46,9 @@ def _different(wanted: Any, live: Any, path: tuple[str, ...]) -> Iterator[tuple[
 def _in_lists(wanted: Sequence[Any], live: Sequence[Any], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     key = _key(wanted, path)
     if key is not None:
-        there = {item.get(key): item for item in live}
-        for item in wanted:
-            yield from _different(item, there.get(item[key]), (*path, str(item[key])))
+        for item in wanted:  # another of the same name may stand beside it
+            named = [one for one in live if one.get(key) == item[key]] or [None]
+            yield from min((tuple(_different(item, one, (*path, str(item[key])))) for one in named), key=len)
     elif len(wanted) != len(live):
         yield path
     else:

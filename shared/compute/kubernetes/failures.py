@@ -19,8 +19,10 @@ _FORBIDDEN = "ClusterForbidden"
 _UNAUTHENTICATED = "ClusterUnauthenticated"
 _SAID_LENGTH = 1000
 """The words of an admission webhook are all that a user gets to see of its policy."""
-_NOT_AUTHORIZED = re.compile(r'User "[^"]*" cannot ')
+_NOT_AUTHORIZED = re.compile(r'User "(?:[^"\\]|\\.)*" cannot ')
 """Authorization says this; admission, which answers 403 too, says what is wrong with the object."""
+_NOT_READY = "not yet ready to handle request"
+"""Admission answers 403 for this, too, while an API server that has just started reads what it judges by."""
 _NOT_DECLARED = "field not declared in schema"
 """Server-side apply answers 500 for a field that this version of Kubernetes does not have."""
 
@@ -81,7 +83,8 @@ def refusal(answer: Answer, doing: str) -> ServiceError:
         return Conflict(message, code="ClusterConflict", retryable=True)
     if answer.status == 429:
         return Throttled("The cluster asks for patience.", retry_after=answer.retry_after)
-    if _NOT_DECLARED in answer.said or (400 <= answer.status < 500 and answer.status not in (408, 410)):
+    passes = answer.status in (408, 410) or _NOT_READY in answer.said
+    if _NOT_DECLARED in answer.said or (400 <= answer.status < 500 and not passes):
         return _refused(answer, doing)
     message = f"The cluster could not {doing} ({answer.status}): {answer.said}"
     return Unavailable(message, code=_AWAY, retry_after=answer.retry_after)

@@ -11,6 +11,7 @@ from typing import Any
 
 from shared.compute.kubernetes.api import KubernetesApi
 from shared.compute.kubernetes.diagnosis import Diagnosis, diagnosed
+from shared.compute.kubernetes.failures import FAILED
 from shared.compute.kubernetes.front_end import what_is_amiss
 from shared.compute.kubernetes.kinds import DEPLOYMENT, POD, Object
 from shared.compute.kubernetes.names import REVISION, object_name, selector
@@ -20,10 +21,10 @@ from shared.compute.kubernetes.objects.deployment import revision
 from shared.compute.kubernetes.objects.scaling import scaler
 from shared.compute.kubernetes.routing import route_error, what_is_said_of
 from shared.compute.kubernetes.statuses import PodView, counts, is_ready
-from shared.compute.kubernetes.troubles import FAILED, pod_trouble
+from shared.compute.kubernetes.troubles import pod_trouble
 from shared.domain.compute_resources import ClusterSettings
 from shared.domain.computing import Rollout, ServiceSpec
-from shared.domain.errors import Unavailable
+from shared.domain.errors import ServiceError
 from shared.domain.operations import ErrorResponse
 from shared.domain.service_settings import AutoScaler
 from shared.domain.wire import Json
@@ -111,14 +112,14 @@ def _is_suspicious(pod: Object, now: datetime) -> bool:
 
 
 async def _with_log(api: KubernetesApi, found: Diagnosis) -> Diagnosis:
-    """The cause is known without the log: where nodes do not give theirs, that is told beside it."""
+    """The cause is known without the log: where nodes do not give theirs, or nobody may have it, that is told beside it."""
     if found.log is None:
         return found
     log = found.log
     try:
         text = await api.log(log.pod, container=log.container, previous=log.previous, tail=_LOG_LINES)
-    except Unavailable as away:
-        return found.without_log(away.message)
+    except ServiceError as refused:
+        return found.without_log(refused.message)
     return found.with_log(text.splitlines())
 
 

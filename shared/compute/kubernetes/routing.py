@@ -32,11 +32,26 @@ def route_error(route: Object, now: datetime, grace: timedelta) -> ErrorResponse
 
 
 def _refusals(route: Object) -> Iterator[tuple[str, Object]]:
-    """Each parent that does not take it, with the condition that says so."""
-    for parent in route.get("status", {}).get("parents", []):
-        for condition in parent.get("conditions", []):
-            if condition["type"] in _NEEDED and condition["status"] == "False":
-                yield str(parent.get("parentRef", {}).get("name", "")), condition
+    """Each parent that does not take it, with the condition that says so. Of several controllers, one is enough."""
+    for parent in route["spec"].get("parentRefs", []):
+        told = [list(_needed(one, route)) for one in _statuses(route, parent)]
+        if any(said and all(one["status"] == "True" for one in said) for said in told):
+            continue
+        yield from ((str(parent.get("name", "")), one) for said in told for one in said if one["status"] == "False")
+
+
+def _statuses(route: Object, parent: Object) -> list[Object]:
+    """What controllers have said of that parent; what they have said of one that it had before is past."""
+    said = route.get("status", {}).get("parents") or []
+    return [one for one in said if parent.items() <= one.get("parentRef", {}).items()]
+
+
+def _needed(status: Object, route: Object) -> Iterator[Object]:
+    """The conditions that tell whether calls get through, of the route as it is now."""
+    generation = route.get("metadata", {}).get("generation", 0)
+    for condition in status.get("conditions") or []:
+        if condition["type"] in _NEEDED and condition.get("observedGeneration", generation) >= generation:
+            yield condition
 
 
 def _words(parent: str, refusal: Object) -> str:
@@ -45,9 +60,10 @@ def _words(parent: str, refusal: Object) -> str:
 
 
 def _unseen(route: Object) -> str:
-    if route.get("status", {}).get("parents"):
+    parents = route["spec"].get("parentRefs", [])
+    if any(_statuses(route, parent) for parent in parents):
         return ""
-    named = ", ".join(str(parent.get("name")) for parent in route["spec"].get("parentRefs", []))
+    named = ", ".join(str(parent.get("name")) for parent in parents)
     return f"No controller has looked at its HTTPRoute yet: is there a Gateway {named}?"
 
 

@@ -15,7 +15,7 @@ def moment(text: str) -> datetime:
 
 def condition(of: Object, kind: str, status: str) -> Object | None:
     """The object's condition of that type, if it has that status."""
-    for found in of.get("status", {}).get("conditions", []):
+    for found in of.get("status", {}).get("conditions") or []:
         if (found["type"], found["status"]) == (kind, status):
             return dict(found)
     return None
@@ -51,13 +51,19 @@ class PodView:
         """That pod, and those of the events that are about it."""
         name = pod["metadata"]["name"]
         about = tuple(event for event in events if event.get("involvedObject", {}).get("name") == name)
-        statuses: Sequence[Object] = pod.get("status", {}).get("containerStatuses", [])
+        statuses: Sequence[Object] = pod.get("status", {}).get("containerStatuses") or []
         return cls(pod, now, about, next((status for status in statuses if status["name"] == CONTAINER), {}))
 
     @property
     def name(self) -> str:
         """The pod's name."""
         return str(self.pod["metadata"]["name"])
+
+    def resources(self, which: str) -> Object:
+        """The limits or the requests of its scoring container: others may have put theirs beside it."""
+        containers = self.pod["spec"]["containers"]
+        named: Object = next((one for one in containers if one["name"] == CONTAINER), {})
+        return dict(named.get("resources", {}).get(which, {}))
 
     @property
     def restarts(self) -> int:

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from shared.compute.kubernetes.failures import FAILED
 from shared.compute.kubernetes.objects.pod import CONTAINER, START_TIMEOUT
 from shared.compute.kubernetes.statuses import PodView, condition, is_ready
 from shared.domain.errors import foreign
 from shared.domain.operations import ErrorDetail, ErrorResponse
 
-FAILED = "KubernetesDeploymentFailed"
 _USERS = 400
 _OPERATORS = 500
 
@@ -102,7 +102,7 @@ def _crash(pod: PodView) -> Trouble | None:
     if not ended or pod.waiting.get("reason", "CrashLoopBackOff") != "CrashLoopBackOff":
         return None
     if ended.get("reason") == "OOMKilled":
-        limits = pod.pod["spec"]["containers"][0].get("resources", {}).get("limits", {})
+        limits = pod.resources("limits")
         limit = f" of {limits['memory']}" if "memory" in limits else " of its node"
         message = f"The container used more than the memory{limit}. Reserve more: containerResourceReservation.memory."
         return Trouble("OOMKilled", message, _USERS, final, log)
@@ -168,7 +168,7 @@ def _no_room(pod: PodView) -> Trouble | None:
         return None
     said = unscheduled.get("message", "")
     lacking = sorted(set(re.findall(r"Insufficient ([^\s,.]+)", said)))
-    requests = pod.pod["spec"]["containers"][0].get("resources", {}).get("requests", {})
+    requests = pod.resources("requests")
     asks = ", ".join(f"{name} {amount}" for name, amount in sorted(requests.items()))
     lacks = f" for want of {' and '.join(lacking)}" if lacking else ""
     message = f"No node takes a replica{lacks}; it asks for {asks}. {foreign(said)}"

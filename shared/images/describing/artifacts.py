@@ -1,13 +1,13 @@
 """Artifacts: what is said about an image, kept beside it. Source: OCI image specification 1.1, manifest.md, `subject`."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+from shared.registries.manifests import MANIFEST_TYPE, digest_of
+
 _EMPTY = b"{}"
 _EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 
@@ -43,7 +43,7 @@ def artifact(image: bytes, kind: str, media_type: str, content: bytes, created: 
 
 def describe(media_type: str, content: bytes) -> dict[str, Any]:
     """The descriptor of that content."""
-    return {"mediaType": media_type, "digest": f"sha256:{hashlib.sha256(content).hexdigest()}", "size": len(content)}
+    return {"mediaType": media_type, "digest": digest_of(content), "size": len(content)}
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:

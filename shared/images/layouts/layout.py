@@ -5,7 +5,6 @@ their places by rename, and the index changes under a lock.
 """
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -18,11 +17,11 @@ from uuid import uuid4
 from shared.domain.building import TAG_TAKEN
 from shared.domain.errors import BuildFailed, Unavailable
 from shared.domain.fencing import check_fence
-from shared.images.describing.artifacts import MANIFEST_TYPE, Artifact
+from shared.images.describing.artifacts import Artifact
 from shared.images.whole_files import write_whole
+from shared.registries.manifests import INDEX_TYPE, MANIFEST_TYPE, digest_of
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
-_INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 LAYER_TITLE = "slipway.layer"
 """The annotation of a layer that Slipway made: what it holds."""
 _REF_NAME = "org.opencontainers.image.ref.name"
@@ -82,7 +81,7 @@ class ImageLayout:
 
     def put_bytes(self, content: bytes) -> str:
         """The content as a blob; its digest."""
-        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        digest = digest_of(content)
         if not self.has_blob(digest):
             write_whole(self.blob(digest), content)
         return digest
@@ -165,7 +164,7 @@ class ImageLayout:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / ".lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            index = {"schemaVersion": 2, "mediaType": _INDEX_TYPE, "manifests": self.manifests()}
+            index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": self.manifests()}
             yield index
             write_whole(self.folder / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
             write_whole(self.folder / "index.json", json.dumps(index, indent=2).encode())

@@ -74,11 +74,12 @@ def place(spec: ServiceSpec, cluster: ClusterSettings) -> str:
 
 def places(route: Object) -> frozenset[str]:
     """Where a route takes calls, as `place` has it."""
-    rules = route["spec"].get("rules", [])
+    rules = route["spec"].get("rules") or []
     if route["kind"] == HTTP_ROUTE.kind:
-        paths = [match["path"]["value"] for rule in rules for match in rule.get("matches", []) if "path" in match]
+        paths = [match["path"]["value"] for rule in rules for match in rule.get("matches") or [] if "path" in match]
         return frozenset(f"{host}{path}" for host in route["spec"].get("hostnames") or [""] for path in paths)
-    return frozenset(f"{rule.get('host', '')}{path['path']}" for rule in rules for path in rule["http"]["paths"])
+    led = ((rule.get("host", ""), path) for rule in rules for path in rule.get("http", {}).get("paths") or [])
+    return frozenset(f"{host}{path.get('path', '')}" for host, path in led)
 
 
 def _host(cluster: ClusterSettings) -> str | None:
