@@ -11,7 +11,7 @@ from shared.settings.environment import Environment
 from shared.settings.names import KUBECONFIGS, NAMES, OF_THE_STACK, unknown
 
 ROOT = Path(__file__).parents[2]
-_NAME = re.compile(r"SLIPWAY_[A-Z0-9_]*[A-Z0-9]")
+_NAME = re.compile(r"SLIPWAY_[A-Z0-9_]*[A-Z0-9](?:__accountName)?")
 
 
 def test_every_name_in_the_list_is_read_and_every_name_that_is_read_is_in_the_list():
