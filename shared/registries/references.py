@@ -4,7 +4,7 @@ import ipaddress
 import re
 from dataclasses import dataclass, replace
 
-_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::\d+)?")
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::(?P<port>[0-9]{1,5}))?")
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -31,7 +31,7 @@ class Reference:
         repository = path if host not in ("", HUB) or "/" in path else f"library/{path}"
         selected = digest if at else tag if colon else "latest"
         if (
-            (host and not _HOST.fullmatch(host))
+            (host and not _is_host(host))
             or not _REPOSITORY.fullmatch(repository)
             or not (_DIGEST if at else _TAG).fullmatch(selected)
         ):
@@ -45,6 +45,11 @@ class Reference:
     def __str__(self) -> str:
         mark = "@" if ":" in self.selected else ":"
         return f"{self.host}/{self.repository}{mark}{self.selected}"
+
+
+def _is_host(text: str) -> bool:
+    found = _HOST.fullmatch(text)
+    return found is not None and 0 < int(found["port"] or 443) < 65536
 
 
 def canonical_host(host: str) -> str:
