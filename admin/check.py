@@ -11,7 +11,7 @@ from admin.idle import idle_logins, idle_settings
 from admin.network import network_findings
 from shared.settings.environment import SettingError
 from shared.settings.names import is_setting, unknown
-from shared.startup import checked_settings
+from shared.startup import checked_settings, telemetry_at_start
 
 
 def run(given: Namespace) -> int:
@@ -39,6 +39,7 @@ async def _findings(variables: Mapping[str, str]) -> AsyncIterator[Finding]:
         yield Finding.wrong("names", mistaken)
     try:
         settings = checked_settings(variables)
+        telemetry_at_start(settings)
     except SettingError as error:
         for problem in error.problems:
             yield Finding.wrong("settings", problem)

@@ -67,7 +67,7 @@ async def _finding(what: str, check: Check, remedy: str) -> Finding:
     except TimeoutError:
         reason = "no answer in time"
     except (aiohttp.ClientError, AzureError, OSError, ValueError, TypeError, LookupError) as error:
-        reason = str(error.__cause__ or error) or type(error).__name__
+        reason = str(error) or type(error).__name__
     return Finding.wrong(what, f"{foreign(reason, 500).rstrip('.')}; {remedy}.")
 
 

@@ -33,9 +33,16 @@ async def _refused(request: func.HttpRequest) -> Reply:
     allowed = sorted(route.method for route in ROUTES if _fits(route, segments))
     if not allowed:
         raise NotFound(f"There is nothing at '{foreign('/'.join(segments), 200)}'{_nearest(segments)}.")
-    message = f"{foreign(request.method, 40)} is no method of this path; accepts {', '.join(allowed)}."
+    message = f"{_refused_method(request.method, allowed)}; accepts {', '.join(allowed)}."
     told = refusal(ServiceError(message, code="MethodNotAllowed", status_code=405), request)
     return Reply(told.status, told.body, {**told.headers, "Allow": ", ".join(allowed)})
+
+
+def _refused_method(method: str, allowed: Sequence[str]) -> str:
+    """`method` is in upper case, however it was sent."""
+    if method in allowed:
+        return "A method is written in upper case"
+    return f"{foreign(method, 40)} is no method of this path"
 
 
 def _fits(route: Route, segments: Sequence[str]) -> bool:

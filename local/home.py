@@ -116,6 +116,8 @@ class Home:
 
 def ensure_writable(folder: Path, setting: str) -> None:
     """Make that folder; raises StackError where nothing can be written into it."""
+    if not folder.exists() and any(part.startswith(("~", "$")) for part in folder.parts):
+        raise StackError(f"{setting}: {folder} cannot be used; write out what only a shell makes of ~ and $.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):

@@ -12,10 +12,10 @@ from shared.compute.kinds import Clusters, KindsOfCompute
 from shared.compute.local_process import LocalProcessCompute
 from shared.domain.accounts import Account
 from shared.domain.building import ImageBuilder
-from shared.domain.errors import NotFound, foreign
+from shared.domain.errors import NotFound
 from shared.domain.events import Event, WebhookEvent
 from shared.domain.plans import BUILD_IMAGE, DELETE_SERVICE, DEPLOY_SERVICE, RESTORE_SERVICE, RUN_PIPELINE
-from shared.domain.ports import NO_TELEMETRY, EventSink, Store, Telemetry, WakeUps
+from shared.domain.ports import EventSink, Store, WakeUps
 from shared.events.failures import CommandFailures
 from shared.events.sinks import EndpointSink, QueueSink
 from shared.identity.tokens import TokenVerifier
@@ -48,9 +48,8 @@ from shared.resources.services import Services
 from shared.resources.specs import Specs
 from shared.resources.surveys import Surveys
 from shared.settings import Settings
-from shared.settings.environment import SettingError
 from shared.settings.images import GarbageMode
-from shared.startup import settings_at_start
+from shared.startup import settings_at_start, telemetry_at_start
 from shared.storage.blobs import BlobAccount
 from shared.storage.build_logs import BlobBuildLogs
 from shared.storage.collected_data import CollectedData
@@ -82,7 +81,7 @@ class Slipway:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.telemetry = _telemetry(settings)
+        self.telemetry = telemetry_at_start(settings)()
         self._clock = SystemClock()
         self._opened = AsyncExitStack()
         self._by_scope = {account.scope: account for account in settings.accounts}
@@ -349,18 +348,6 @@ class Slipway:
         from shared.compute.kubernetes.names import app_id  # noqa: PLC0415
 
         return self._closing(KubernetesClusters(self._settings.compute, self._clock, app=app_id(self._settings.secret)))
-
-
-def _telemetry(settings: Settings) -> Telemetry:
-    """Traces and metrics, where the settings say to send them. OpenTelemetry refuses some of its variables when imported."""
-    if not settings.telemetry:
-        return NO_TELEMETRY
-    try:
-        from shared.telemetry.otlp import OtlpTelemetry  # noqa: PLC0415  # a quarter of a second of a cold start
-
-        return OtlpTelemetry()
-    except ValueError as error:
-        raise SettingError([f"A variable of OpenTelemetry's (OTEL_…) is wrong: {foreign(error)}."]) from error
 
 
 @cache

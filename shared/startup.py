@@ -1,13 +1,15 @@
 """What is read and checked when the app starts: all settings, by their form and as the adapters that use them take them."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from shared.compute.kubernetes.endpoint import ConnectionInvalid
 from shared.compute.kubernetes.kubeconfig import Kubeconfig
+from shared.domain.errors import foreign
+from shared.domain.ports import NO_TELEMETRY, Telemetry
 from shared.settings import Settings
 from shared.settings.app import app_settings
-from shared.settings.environment import Environment
+from shared.settings.environment import Environment, SettingError
 from shared.settings.names import unknown
 
 _logger = logging.getLogger(__name__)
@@ -29,6 +31,17 @@ def settings_at_start(variables: Mapping[str, str]) -> Settings:
     if mistaken := unknown(variables):
         _logger.error("The environment names settings that are none: %s", " ".join(mistaken))
     return settings
+
+
+def telemetry_at_start(settings: Settings) -> Callable[[], Telemetry]:
+    """What sends traces and metrics where the settings say. OpenTelemetry refuses some of its variables when imported."""
+    if not settings.telemetry:
+        return lambda: NO_TELEMETRY
+    try:
+        from shared.telemetry.otlp import OtlpTelemetry  # noqa: PLC0415  # a quarter of a second of a cold start
+    except ValueError as error:
+        raise SettingError([f"A variable of OpenTelemetry's (OTEL_…) is wrong: {foreign(error)}."]) from error
+    return OtlpTelemetry
 
 
 def _check_kubeconfig(environment: Environment, name: str, text: str) -> None:

@@ -5,11 +5,17 @@ MinRequestBodyDataRate.
 """
 
 import asyncio
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import ClassVar, override
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}(?= )")
+_PARSED = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE")
+_STAND_IN = b"PATCH"
+"""For the parser, which refuses methods that it does not know, and does not read on behind CONNECT."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class BoundedConnection(HttpToolsProtocol):
     _head: int | None = 0
     """Bytes of the head that is being read; None behind it."""
     _body = 0
+    _method: bytes | None = None
+    """That of the request which is read, where the parser was shown another one."""
     _timer: asyncio.TimerHandle | None = None
     _status = HTTPStatus.BAD_REQUEST
 
@@ -52,6 +60,8 @@ class BoundedConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        if self._head == 0:
+            data = self._readable(data)
         if self._head is not None:
             self._head += len(data)
         super().data_received(data)
@@ -82,6 +92,8 @@ class BoundedConnection(HttpToolsProtocol):
         self._head, self._body = None, 0
         self._time(self.limits.body_grace_seconds, self._look_at_body)
         super().on_headers_complete()
+        if self._method:
+            self.scope["method"] = self._method.decode()
 
     @override
     def on_body(self, body: bytes) -> None:
@@ -97,6 +109,12 @@ class BoundedConnection(HttpToolsProtocol):
     @override
     def send_400_response(self, msg: str) -> None:
         self._refuse(self._status)
+
+    def _readable(self, data: bytes) -> bytes:
+        """What begins with a request, for the parser: any token is a method (RFC 9110, 9.1), and means what it does."""
+        found = _METHOD.match(data)
+        self._method = found[0] if found and found[0] not in _PARSED else None
+        return _STAND_IN + data[found.end() :] if found and self._method else data
 
     def _stop(self, status: HTTPStatus) -> None:
         self._status = status

@@ -81,19 +81,27 @@ async def _whole(answer: aiohttp.ClientResponse) -> bytes:
     return bytes(content)
 
 
+def _entries(text: bytes) -> list[Any]:
+    try:
+        published = json.loads(text)["keys"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        published = None
+    if not isinstance(published, list):
+        raise ValueError("no key set: what is there holds no array `keys`")
+    return published
+
+
 async def published_keys(url: str, seconds: float = _TIMEOUT_SECONDS) -> dict[str, Any]:
     """The public keys that are published there, by their id. Raises OSError, TimeoutError and ValueError."""
     try:
         client = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=seconds))
         async with client as session, session.get(url) as answer:
             answer.raise_for_status()
-            published = json.loads(await _whole(answer))["keys"]
-    except (aiohttp.ClientError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"no key set: {type(error).__name__}") from error
-    if not isinstance(published, list):
-        raise ValueError("no key set: keys is no array")
+            text = await _whole(answer)
+    except aiohttp.ClientError as error:
+        raise ValueError(f"no key set: {error or type(error).__name__}") from error
     keys: dict[str, Any] = {}
-    for entry in published:
+    for entry in _entries(text):
         try:
             keys[entry["kid"]] = PyJWK(entry).key
         except (PyJWKError, KeyError, TypeError):

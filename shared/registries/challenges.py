@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from shared.registries.scanning import past
+
 _LONGEST = 8192
 _SEPARATORS = re.compile(r"[\s,]*")
 _TOKEN = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
@@ -33,7 +35,7 @@ def challenges(headers: Iterable[str]) -> list[Challenge]:
 
 def _challenges(header: str) -> Iterator[Challenge]:
     scheme, parameters = "", dict[str, str]()
-    place = _past(_SEPARATORS, header, 0)
+    place = past(_SEPARATORS, header, 0)
     while place < len(header):
         if parameter := _PARAMETER.match(header, place):
             name, quoted, plain = parameter.groups()
@@ -43,15 +45,9 @@ def _challenges(header: str) -> Iterator[Challenge]:
             if scheme:
                 yield Challenge(scheme, parameters)
             scheme, parameters = token[0].lower(), {}
-            place = _past(_TOKEN68, header, token.end())
+            place = past(_TOKEN68, header, token.end())
         else:
-            place = _past(_TO_THE_NEXT, header, place)
-        place = _past(_SEPARATORS, header, place)
+            place = past(_TO_THE_NEXT, header, place)
+        place = past(_SEPARATORS, header, place)
     if scheme:
         yield Challenge(scheme, parameters)
-
-
-def _past(pattern: re.Pattern[str], text: str, place: int) -> int:
-    """Where the pattern ends that begins at that place, or the place."""
-    found = pattern.match(text, place)
-    return found.end() if found else place

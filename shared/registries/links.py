@@ -1,12 +1,15 @@
 """Where a list goes on: the links of an answer. Source: RFC 8288, 3."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+from shared.registries.scanning import past
 
 _LONGEST = 8192
-_LINK = re.compile(r"""[\s,]*<([^<>]*)>((?:\s*;\s*[^\s=;,"<>]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]*))?)*)\s*(?=,|$)""")
-_PARAMETER = re.compile(r"""\s*;\s*([^\s=;,"<>]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?""")
-_BLANKS = re.compile(r"[\s,]*")
+_TARGET = re.compile(r"<([^<>]*)>")
+_ATTRIBUTE = re.compile(r"""\s*;\s*([^\s=;,"<>]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?""")
+_END = re.compile(r"\s*(?=,|$)")
+_SEPARATORS = re.compile(r"[\s,]*")
 
 
 def next_link(headers: Iterable[str]) -> str | None:
@@ -19,21 +22,26 @@ def next_link(headers: Iterable[str]) -> str | None:
     return next(iter(named), "")
 
 
-def _links(header: str) -> Iterable[tuple[str | None, list[str]]]:
+def _links(header: str) -> Iterator[tuple[str | None, list[str]]]:
     """Each link and its relations; what cannot be read may be the next page."""
-    if len(header) > _LONGEST:
-        return [(None, ["next"])]
-    links: list[tuple[str | None, list[str]]] = []
-    place = 0
-    while place < len(header) and (link := _LINK.match(header, place)):
-        target, parameters = link.groups()
-        links.append((target or None, _relations(parameters)))
-        place = link.end()
-    blank = _BLANKS.fullmatch(header, place) is not None
-    return links if blank else [*links, (None, ["next"])]
+    place = past(_SEPARATORS, header, 0)
+    while place < len(header):
+        target = _TARGET.match(header, place) if len(header) <= _LONGEST else None
+        relations, place = _attributes(header, target.end()) if target else ([], place)
+        end = _END.match(header, place)
+        if not (target and target[1] and end):
+            yield None, ["next"]
+            return
+        yield target[1], relations
+        place = past(_SEPARATORS, header, end.end())
 
 
-def _relations(parameters: str) -> list[str]:
-    """Those of the first `rel`, which alone counts."""
-    given = (found.groups(default="") for found in _PARAMETER.finditer(parameters))
-    return next(((quoted or plain).lower().split() for name, quoted, plain in given if name.lower() == "rel"), [])
+def _attributes(header: str, place: int) -> tuple[list[str], int]:
+    """The relations of the first `rel`, which alone counts, and where the attributes end."""
+    relations: list[str] | None = None
+    while attribute := _ATTRIBUTE.match(header, place):
+        name, quoted, plain = attribute.groups(default="")
+        if name.lower() == "rel" and relations is None:
+            relations = (quoted or plain).lower().split()
+        place = attribute.end()
+    return relations or [], place

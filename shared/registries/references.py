@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from shared.registries.manifests import is_digest
 
-_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]+)?")
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::(?P<port>[0-9]{1,5}))?")
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 HUB, _HUB_HOST = "docker.io", "registry-1.docker.io"
@@ -32,7 +32,7 @@ class Reference:
         repository = path if host not in ("", HUB) or "/" in path else f"library/{path}"
         selected = digest if at else tag if colon else "latest"
         if (
-            (host and not _HOST.fullmatch(host))
+            (host and not _is_host(host))
             or not _REPOSITORY.fullmatch(repository)
             or not (is_digest(selected) if at else _TAG.fullmatch(selected))
         ):
@@ -46,6 +46,11 @@ class Reference:
     def __str__(self) -> str:
         mark = "@" if ":" in self.selected else ":"
         return f"{self.host}/{self.repository}{mark}{self.selected}"
+
+
+def _is_host(text: str) -> bool:
+    found = _HOST.fullmatch(text)
+    return found is not None and 0 < int(found["port"] or 443) < 65536
 
 
 def canonical_host(host: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from urllib.parse import urlsplit
 
 from shared.domain.accounts import Account
@@ -27,6 +28,22 @@ class _OtlpCompression(StrEnum):
     NONE = "none"
     GZIP = "gzip"
     DEFLATE = "deflate"
+
+
+def _protocol(text: str) -> str:
+    if text != "http/protobuf":
+        raise ValueError
+    return text
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,6}(?:\.[0-9]{1,6})?", text) or not float(text):
+        raise ValueError
+    return float(text)
+
+
+_PROTOCOL = Form("http/protobuf, which is all that is sent", _protocol)
+_TIMEOUT = Form("a number of seconds above 0", _seconds)
 
 
 @dataclass(frozen=True)
@@ -99,7 +116,7 @@ def app_settings(environment: Environment) -> Settings:
 
 def _account(text: str) -> Account:
     parts = text.split("/")
-    if len(parts) != 3 or not all(re.fullmatch(r"[^\s?#%]{1,200}", part) for part in parts):
+    if len(parts) != 3 or not all(re.fullmatch(r"(?!\.{1,2}\Z)[^\s?#%]{1,200}", part) for part in parts):
         raise ValueError
     return Account(*parts)
 
@@ -133,7 +150,8 @@ def _storage_name(text: str) -> str:
 def _tokens(environment: Environment) -> TokenSettings:
     audiences = environment.required("SLIPWAY_TOKEN_AUDIENCES", listed(TEXT), ())
     tenant = environment.read("SLIPWAY_ENTRA_TENANT", Form("the id of a Microsoft Entra tenant, a UUID", _tenant), "")
-    given = environment.read if environment.text("SLIPWAY_ENTRA_TENANT") else environment.required
+    needed = partial(environment.required, instead="SLIPWAY_ENTRA_TENANT")
+    given = environment.read if environment.text("SLIPWAY_ENTRA_TENANT") else needed
     issuers, jwks_url = given("SLIPWAY_TOKEN_ISSUERS", listed(URL), ()), given("SLIPWAY_TOKEN_JWKS_URL", URL, "")
     if tenant:
         authority = "https://login.microsoftonline.com"
@@ -143,7 +161,7 @@ def _tokens(environment: Environment) -> TokenSettings:
 
 
 def _tenant(text: str) -> str:
-    if not _TENANT.fullmatch(text):
+    if not _TENANT.fullmatch(text) or not text.strip("0-"):
         raise ValueError
     return text
 
@@ -182,4 +200,6 @@ def _telemetry(environment: Environment) -> bool:
     for prefix in _OTLP:
         environment.read(f"{prefix}ENDPOINT", URL, "")
         environment.read(f"{prefix}COMPRESSION", word(_OtlpCompression), _OtlpCompression.NONE)
+        environment.read(f"{prefix}PROTOCOL", _PROTOCOL, "")
+        environment.read(f"{prefix}TIMEOUT", _TIMEOUT, 0.0)
     return any(environment.text(name) for name in _TELEMETRY)

@@ -33,6 +33,8 @@ def _storage(text: str, *, signed: bool) -> str:
     parts = parts_of(text)
     if text.rstrip("; ") == _DEVELOPMENT:
         return text
+    if parts.get("DefaultEndpointsProtocol", "https") not in ("http", "https"):
+        raise ValueError
     for name in _ENDPOINTS:
         if name in parts and not _is_address(parts[name]):
             raise ValueError

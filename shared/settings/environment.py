@@ -6,7 +6,11 @@ from dataclasses import dataclass
 
 _LONGEST = 128 * 1024
 _UNRESOLVED = re.compile(r"@Microsoft\.(KeyVault|AppConfiguration)\s*\(", re.IGNORECASE)
-_PLACEHOLDER = re.compile(r"<[^<>]*>|\$\{[^{}]*\}|\{\{[^{}]*\}\}|…|\.\.\.")
+_PLACEHOLDER = re.compile(
+    r"<[^<>]*>|\$\{[^{}]*\}|\{\{[^{}]*\}\}|…|\.\.\."
+    r"|\byour[_-]?(?:account|app|client|domain|host|name|registry|storage|subscription|tenant|vault)",
+    re.IGNORECASE,
+)
 _WHOLE_PLACEHOLDER = re.compile(
     rf"(?:{_PLACEHOLDER.pattern})|\{{[^{{}}]*\}}|\[[^\[\]]*\]|\$\([^()]*\)|\$[A-Z_]+|%[A-Z_]+%"
     r"|your[ _-][\w -]*|(?:change|replace)[ _-]?me|todo|tbd|xxx+",
@@ -70,10 +74,11 @@ class Environment:
             self.refuse(name, f" accepts {form.accepts}" if form.accepts else f": {error}")
             return default
 
-    def required[T](self, name: str, form: Form[T], default: T) -> T:
-        """A setting that must be there; the default stands for it until `check` says that it is not."""
+    def required[T](self, name: str, form: Form[T], default: T, instead: str = "") -> T:
+        """A setting that must be there, unless `instead` is; the default stands for it until `check` says that it is not."""
         if not self.text(name):
-            self._problems.setdefault(name, f"The setting {name} is missing; it accepts {form.accepts}.")
+            other = f"; or set {instead}" if instead else ""
+            self._problems.setdefault(name, f"The setting {name} is missing; it accepts {form.accepts}{other}.")
         return self.read(name, form, default)
 
     def refuse(self, name: str, what: str) -> None:

@@ -14,8 +14,9 @@ from shared.settings.environment import Form
 _MOST = 10_000_000
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?", re.IGNORECASE)
-_HOST_PATTERN = re.compile(r"[a-z0-9_.*?-]{1,253}", re.IGNORECASE)
+_HOST_PATTERN = re.compile(r"(?=.{1,253}\Z)[a-z0-9_*?-]+(?:\.[a-z0-9_*?-]+)*", re.IGNORECASE)
 _CONTAINER = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(?:-[a-z0-9]+)*|\$root|\$web")
+_SEVERAL = re.compile(r"[;|]https?://", re.IGNORECASE)
 _CHANNEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.-]+)*")
 _UNUSABLE = frozenset(
     (
@@ -32,17 +33,23 @@ _UNUSABLE = frozenset(
     )
 )
 """What another path mends. A disk that is full, or away, is no fault of the setting."""
+_NOT_EXPANDED = re.compile(r"~|\$|[A-Za-z0-9+.-]+:|.*(?:\\|://|/\$)")
+"""How texts begin that only a shell, or another program, makes a path of."""
 
 
 def whole(most: int = _MOST, *, least: int = 1) -> Form[int]:
     """A whole number from 1 on, or from `least`."""
 
     def parse(text: str) -> int:
-        if not text.isdecimal() or len(text) > len(str(most)) or not least <= int(text) <= most:
+        if not _is_digits(text, len(str(most))) or not least <= int(text) <= most:
             raise ValueError
         return int(text)
 
     return Form(f"a whole number from {least} to {most}", parse)
+
+
+def _is_digits(text: str, most: int) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= most
 
 
 def word[T: StrEnum](words: type[T]) -> Form[T]:
@@ -78,16 +85,22 @@ def _url(text: str) -> str:
     return text
 
 
+def _open_url(text: str) -> str:
+    """One that may be shown: without a name and password in it."""
+    if "@" in urlsplit(_url(text)).netloc:
+        raise ValueError
+    return text
+
+
 def _https_origin(text: str) -> str:
-    address = urlsplit(_url(text))
-    if address.scheme != "https" or address.path.strip("/") or address.query or address.fragment or address.username:
+    address = urlsplit(_open_url(text))
+    if address.scheme != "https" or address.path.strip("/") or address.query or address.fragment:
         raise ValueError
     return text
 
 
 def _public_url(text: str) -> str:
-    address = urlsplit(_url(text))
-    if "?" in text or "#" in text or "@" in address.netloc or not text.isascii():
+    if "?" in _open_url(text) or "#" in text or not text.isascii():
         raise ValueError
     return text.rstrip("/")
 
@@ -110,7 +123,7 @@ def _host_and_port(text: str) -> str:
     """As fetches name it: an IPv6 address without its brackets."""
     host, _, port = text.rpartition(":")
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not _is_host(host) or not port.isdecimal() or len(port) > 5 or not 1 <= int(port) <= 65_535:
+    if not _is_host(host) or not _is_digits(port, 5) or not 1 <= int(port) <= 65_535:
         raise ValueError
     return f"{host}:{int(port)}"
 
@@ -126,6 +139,8 @@ def _channel(text: str) -> str:
 
 
 def _index(text: str) -> str:
+    if _SEVERAL.search(text):
+        raise ValueError
     if urlsplit(text).scheme == "file" and Path(urlsplit(text).path).is_absolute():
         return _text(text)
     return _url(text)
@@ -140,7 +155,7 @@ def _secret_bytes(text: str) -> bytes:
 
 def _folder(text: str) -> Path:
     """The path of a folder that is there, and can be written to, or that can be made."""
-    if "://" in text or "\\" in text:
+    if _NOT_EXPANDED.match(text):
         raise ValueError
     path = Path(text).absolute()
     try:
@@ -163,7 +178,7 @@ def _there(path: Path) -> bool:
 
 TEXT = Form("a text without spaces", _text)
 SECRET_TEXT = Form("a text without spaces", _text, free=True)
-URL = Form("an http or https URL", _url)
+URL = Form("an http or https URL, without a password in it", _open_url)
 PUBLIC_URL = Form("an http or https URL without user, query and fragment", _public_url)
 HTTPS_ORIGIN = Form("the https URL of a key vault", _https_origin)
 HOST_PATTERN = Form("hosts, without scheme, port or path, such as *.blob.core.windows.net", _host_pattern)

@@ -20,6 +20,7 @@ _MOST_BYTES = 2**44
 _GIB = 1024**3
 _PYTHON = re.compile(r"3\.1[2-9]")
 """The scoring server in every image needs 3.12."""
+_VARIANTS = {"amd64": re.compile("v[1-4]"), "arm64": re.compile(r"v[89](?:\.[0-9])?")}
 
 
 class TargetPlatform(StrEnum):
@@ -143,6 +144,8 @@ _SOURCES = Form(word(SourcePackages).accepts, _source_packages)
 def _platform(text: str) -> str:
     platform = Platform.parse(text)
     TargetPlatform(platform.plain)
+    if platform.variant and not _VARIANTS[platform.architecture].fullmatch(platform.variant):
+        raise ValueError
     return str(platform)
 
 
@@ -154,7 +157,7 @@ def _images(environment: Environment) -> Path | None:
     if environment.text("SLIPWAY_REGISTRY"):
         environment.read("SLIPWAY_IMAGES", FOLDER, None)
         return None
-    return environment.required("SLIPWAY_IMAGES", FOLDER, Path())
+    return environment.required("SLIPWAY_IMAGES", FOLDER, Path(), instead="SLIPWAY_REGISTRY")
 
 
 def _fetch(environment: Environment) -> FetchSettings:

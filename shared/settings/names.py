@@ -74,8 +74,17 @@ def is_setting(name: str) -> bool:
 
 def unknown(names: Iterable[str]) -> tuple[str, ...]:
     """A sentence for each name that looks like a setting and is none, with the one that it may be meant to be."""
-    mistaken = sorted(name for name in names if name.upper().startswith(PREFIX) and not _known(name))
+    mistaken = sorted(name for name in names if _looks_like_one(name) and not _known(name))
     return tuple(f"{name[:100]} is no setting{_nearest(name)}." for name in mistaken)
+
+
+def _looks_like_one(name: str) -> bool:
+    """By how it begins, or by all of it, where it is that beginning that is misspelt."""
+    return name.upper().startswith(PREFIX) or bool(_almost(name))
+
+
+def _almost(name: str) -> list[str]:
+    return difflib.get_close_matches(name[:100].upper(), NAMES, n=1, cutoff=0.9)
 
 
 def _known(name: str) -> bool:
@@ -85,4 +94,5 @@ def _known(name: str) -> bool:
 def _nearest(name: str) -> str:
     known = {one.removeprefix(PREFIX): one for one in (*NAMES, *OF_THE_STACK)} | {"KUBECONFIG_": f"{KUBECONFIGS}…"}
     close = difflib.get_close_matches(name[:100].upper().removeprefix(PREFIX), known, n=1)
-    return f"; the nearest known one is {known[close[0]]}" if close else ", nor near one; README, Settings, has them all"
+    nearest = [known[one] for one in close] or _almost(name)
+    return f"; the nearest known one is {nearest[0]}" if nearest else ", nor near one; README, Settings, has them all"

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from azure.core.exceptions import (
     AzureError,
+    ClientAuthenticationError,
     HttpResponseError,
     IncompleteReadError,
     ResourceExistsError,
@@ -13,7 +14,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
-from shared.domain.errors import ServiceError, Throttled, Unavailable
+from shared.domain.errors import ServiceError, Throttled, Unavailable, foreign
 from shared.domain.retry_after import retry_after
 
 _NOT_ALLOWED = (401, 403)
@@ -51,6 +52,9 @@ async def opened[C: _Closable](client: C, create: Awaitable[object], what: str) 
 
 def _of_status(what: str, error: HttpResponseError) -> ServiceError:
     status = error.status_code or 0
+    if not status and isinstance(error, ClientAuthenticationError):
+        said = foreign(str(error).partition("\n")[0])
+        return ServiceError(f"{what}: the app's identity cannot sign in: {said}", code="StorageAccessDenied")
     after = retry_after(getattr(error.response, "headers", None) or {})
     if status == 429:
         return Throttled(f"{what}: storage asks for patience.", code="StorageThrottled", retry_after=after)

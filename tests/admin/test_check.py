@@ -118,9 +118,23 @@ def test_a_storage_that_refuses_the_key_is_told_from_one_that_is_away(settings):
 
 def test_an_address_where_no_keys_are_is_no_issuer(settings):
     url = settings["SLIPWAY_TOKEN_ISSUERS"]
-    for path in (f"{url}/nothing", f"{url}/.well-known/openid-configuration"):
+    for path, said in ((f"{url}/nothing", "404"), (f"{url}/.well-known/openid-configuration", "holds no array `keys`")):
         (told,) = lines(check({**settings, "SLIPWAY_TOKEN_JWKS_URL": path}), "wrong")
-        assert told.startswith("issuer: ")
+        assert told.startswith("issuer: no key set: ")
+        assert said in told
+
+
+def test_a_storage_that_nobody_signs_in_to_is_told_so(settings):
+    by_name = {**settings, "AzureWebJobsStorage": "", "AzureWebJobsStorage__accountName": "nosuchaccount"}
+    told = lines(check(by_name), "wrong")
+    assert [line.split(":")[0] for line in told] == ["storage, tables", "storage, queues", "storage, blobs"]
+    assert all("the app's identity cannot sign in" in line for line in told)
+
+
+def test_a_variable_of_opentelemetry_s_that_is_wrong_is_told_before_the_app_starts(settings):
+    sent = {"OTEL_EXPORTER_OTLP_ENDPOINT": NOWHERE, "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "few"}
+    (told,) = lines(check({**settings, **sent}), "wrong")
+    assert told.startswith("settings: A variable of OpenTelemetry's (OTEL_…) is wrong: OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT")
 
 
 @pytest.fixture

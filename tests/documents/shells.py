@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SHELLS = {"bash": ["bash", "--norc"], "zsh": ["zsh", "-f"]}
+SHELLS = {"bash": ["bash", "--norc"], "zsh": ["zsh", "-f"], "dash": ["dash"]}
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,7 @@ def test_a_wait_for_what_does_not_end_ends_after_ten_minutes(shell: str, up: Pat
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Running)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    clock = "sleep() { SECONDS=$((SECONDS + 200 * $1)); }"
+    clock = "NOW=0; date() { echo $NOW; }; sleep() { NOW=$((NOW + 200 * $1)); }"
     wait = f"echo http://127.0.0.1:{server.server_port}/operations/1 | finished"
     *_, waited = paste([functions(), clock, wait], up, tmp_path / "said", shell=shell, seconds=60)
     server.shutdown()

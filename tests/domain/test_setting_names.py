@@ -44,6 +44,8 @@ def test_the_table_of_the_readme_has_exactly_these_names():
         ("SLIPWAY_KUBECONFIG_prod", "SLIPWAY_KUBECONFIG_…"),
         ("slipway_secret", "SLIPWAY_SECRET"),
         ("SLIPWAY_HOM", "SLIPWAY_HOME"),
+        ("SLIPAWY_REGISTRY", "SLIPWAY_REGISTRY"),
+        ("SLIPWAYS_SECRET", "SLIPWAY_SECRET"),
     ],
 )
 def test_a_name_that_is_none_is_told_with_the_nearest_that_is_one(name, nearest):

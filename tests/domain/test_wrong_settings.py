@@ -30,16 +30,19 @@ WRONG = [
     ("AzureWebJobsStorage", "junk"),
     ("AzureWebJobsStorage", "AccountName=a;AccountKey=not base64"),
     ("AzureWebJobsStorage", "AccountName=a;AccountKey=eA==;TableEndpoint=nowhere"),
+    ("AzureWebJobsStorage", "DefaultEndpointsProtocol=ftp;AccountName=a;AccountKey=eA=="),
     ("AzureWebJobsStorage__accountName", "https://account.blob.core.windows.net"),
     ("SLIPWAY_ACCOUNTS", "/subscriptions/s/resourceGroups/g/accounts/a"),
     ("SLIPWAY_ACCOUNTS", "s/g"),
     ("SLIPWAY_ACCOUNTS", "s/g/a b"),
+    ("SLIPWAY_ACCOUNTS", "s/g/.."),
     ("SLIPWAY_ACCOUNTS", ","),
     ("SLIPWAY_SECRET", "<32 random bytes in base64: openssl rand -base64 32>"),
     ("SLIPWAY_SECRET", "changeme"),
     ("SLIPWAY_ENTRA_TENANT", "<tenant id>"),
     ("SLIPWAY_ENTRA_TENANT", "junk"),
     ("SLIPWAY_ENTRA_TENANT", "common"),
+    ("SLIPWAY_ENTRA_TENANT", "00000000-0000-0000-0000-000000000000"),
     ("SLIPWAY_TOKEN_AUDIENCES", "api://${CLIENT_ID}"),
     ("SLIPWAY_TOKEN_AUDIENCES", "api://a b"),
     ("SLIPWAY_TOKEN_ISSUERS", "hello"),
@@ -47,10 +50,14 @@ WRONG = [
     ("SLIPWAY_TOKEN_JWKS_URL", "keys"),
     ("SLIPWAY_TOKEN_JWKS_URL", "https://"),
     ("SLIPWAY_TOKEN_JWKS_URL", "https://issuer:99999/keys"),
+    ("SLIPWAY_TOKEN_JWKS_URL", "https://user:SECRET@issuer/keys"),
+    ("SLIPWAY_TOKEN_JWKS_URL", "https://your-tenant.example/keys"),
     ("SLIPWAY_REGISTRY", "https://r.azurecr.io/slipway"),
     ("SLIPWAY_REGISTRY", "oci://r.azurecr.io/slipway"),
     ("SLIPWAY_REGISTRY", "<registry>.azurecr.io/slipway"),
     ("SLIPWAY_REGISTRY", "myregistry"),
+    ("SLIPWAY_REGISTRY", "YOUR_REGISTRY.azurecr.io/slipway"),
+    ("SLIPWAY_REGISTRY", "r.azurecr.io:99999/slipway"),
     ("SLIPWAY_REGISTRY_AUTH", "user:SECRET"),
     ("SLIPWAY_REGISTRY_RESOURCE_ID", "r.azurecr.io"),
     ("SLIPWAY_BASE_IMAGE_PYTHON", "https://docker.io/python"),
@@ -61,10 +68,15 @@ WRONG = [
     ("SLIPWAY_IMAGES", "https://account.blob.core.windows.net/images"),
     ("SLIPWAY_IMAGES", "/tmp/" + "x" * 300),
     ("SLIPWAY_IMAGES", "C:\\images"),
+    ("SLIPWAY_IMAGES", "~/images"),
+    ("SLIPWAY_IMAGES", "$HOME/images"),
+    ("SLIPWAY_IMAGES", "oci:/images"),
     ("SLIPWAY_SCRATCH", "/dev/null/scratch"),
     ("SLIPWAY_TARGET_PLATFORM", "windows/amd64"),
     ("SLIPWAY_TARGET_PLATFORM", "linux/s390x"),
     ("SLIPWAY_TARGET_PLATFORM", "amd64"),
+    ("SLIPWAY_TARGET_PLATFORM", "linux/amd64/v9"),
+    ("SLIPWAY_TARGET_PLATFORM", "linux/arm64/v1"),
     ("SLIPWAY_TARGET_PYTHON", "three"),
     ("SLIPWAY_TARGET_PYTHON", "2.7"),
     ("SLIPWAY_TARGET_PYTHON", "3"),
@@ -74,19 +86,23 @@ WRONG = [
     ("SLIPWAY_PACKAGE_INDEXES", "my index"),
     ("SLIPWAY_PACKAGE_INDEXES", "pypi.example"),
     ("SLIPWAY_PACKAGE_INDEXES", "https://pypi.example/simple https://other.example/simple"),
+    ("SLIPWAY_PACKAGE_INDEXES", "https://pypi.example/simple;https://other.example/simple"),
     ("SLIPWAY_SOURCE_PACKAGES", "yes"),
     ("SLIPWAY_CONDA_CHANNELS", "conda forge"),
     ("SLIPWAY_CONDA_CHANNELS", "ftp://conda.example"),
     ("SLIPWAY_FETCH_HOSTS", "https://models.example.com"),
     ("SLIPWAY_FETCH_HOSTS", "models.example.com/models"),
     ("SLIPWAY_FETCH_HOSTS", "models.example.com:443"),
+    ("SLIPWAY_FETCH_HOSTS", "models..com"),
     ("SLIPWAY_FETCH_ALLOW", "everything"),
     ("SLIPWAY_FETCH_ALLOW", "http://10.0.0.4:80"),
     ("SLIPWAY_FETCH_ALLOW", "10.0.0.4:0"),
+    ("SLIPWAY_FETCH_ALLOW", "10.0.0.4:٣"),
     ("SLIPWAY_FETCH_ALLOW", "10.0.0.4:80, 10.0.0.5"),
     ("SLIPWAY_FETCH_CONTAINERS", "Models"),
     ("SLIPWAY_FETCH_CONTAINERS", "https://a.blob.core.windows.net/models"),
     ("SLIPWAY_MOST_FETCHED_BYTES", "16 GiB"),
+    ("SLIPWAY_MOST_FETCHED_BYTES", "٣"),
     ("SLIPWAY_MOST_UNPACKED_BYTES", "1e9"),
     ("SLIPWAY_FETCH_MIN_BYTES_PER_SECOND", "-1"),
     ("SLIPWAY_FETCH_MIN_BYTES_PER_SECOND", "10 KiB"),
@@ -121,6 +137,10 @@ WRONG = [
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
     ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "grpc://collector:4317"),
     ("OTEL_EXPORTER_OTLP_COMPRESSION", "brotli"),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+    ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "carrier pigeon"),
+    ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
+    ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "0"),
     ("SLIPWAY_LOCAL_COMPUTE_URL", "127.0.0.1:8080"),
     ("SLIPWAY_LOCAL_FRONT_END", "front end"),
 ]
@@ -176,6 +196,15 @@ def test_all_that_is_wrong_is_one_error_with_a_line_for_each():
     assert str(error) == "3 settings are wrong:\n- " + "\n- ".join(error.problems)
 
 
+def test_what_is_missing_is_told_with_what_would_do_in_its_place():
+    missing = {name: value for name, value in SETTINGS.items() if name not in ("SLIPWAY_IMAGES", "SLIPWAY_TOKEN_ISSUERS")}
+    issuers, images = refused(missing).problems
+    assert "SLIPWAY_TOKEN_ISSUERS is missing" in issuers
+    assert issuers.endswith("or set SLIPWAY_ENTRA_TENANT.")
+    assert "SLIPWAY_IMAGES is missing" in images
+    assert images.endswith("or set SLIPWAY_REGISTRY.")
+
+
 def test_each_part_of_what_belongs_together_is_missed():
     local, hook = {"SLIPWAY_LOCAL_COMPUTE_URL": "http://127.0.0.1:1"}, {"SLIPWAY_EVENTS_ENDPOINT": "https://hook/x"}
     missing = [problem.split()[2] for problem in refused({**SETTINGS, **local, **hook}).problems]
@@ -208,6 +237,11 @@ RIGHT = [
     ),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318"),
     ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+    ("OTEL_EXPORTER_OTLP_TIMEOUT", "2.5"),
+    ("SLIPWAY_TARGET_PLATFORM", "linux/arm64/v8.2"),
+    ("SLIPWAY_TARGET_PLATFORM", "linux/amd64/v4"),
+    ("SLIPWAY_FETCH_HOSTS", "*"),
 ]
 
 

@@ -117,6 +117,13 @@ def test_a_folder_that_cannot_be_written_to_is_named_with_its_setting(tmp_path):
             ensure_writable(folder, "SLIPWAY_HOME")
 
 
+@pytest.mark.parametrize("name", ["~", "~me", "$HOME"])
+def test_a_path_that_a_shell_was_to_expand_is_not_taken_as_it_stands(tmp_path, name):
+    with pytest.raises(StackError, match=f"SLIPWAY_HOME: .*{re.escape(name)}/slipway cannot be used"):
+        ensure_writable(tmp_path / name / "slipway", "SLIPWAY_HOME")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_stack_that_was_killed_does_not_run(home):
     home.description.write_text('{"baseUrl": "http://127.0.0.1:1"}')
     assert home.running() == {"baseUrl": "http://127.0.0.1:1"}

@@ -1,6 +1,7 @@
 """Refusals under /api are ErrorResponses, whatever was asked, by HTTP under the published Functions runtime."""
 
 import http.client
+import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -8,6 +9,7 @@ import httpx
 import pytest
 
 from local.host import routes, triggers, worker
+from shared.bootstrap import slipway
 from shared.version import VERSION
 from tests.settings import SETTINGS
 
@@ -91,14 +93,29 @@ def test_head_is_refused_by_its_headers_alone(stack, path, status):
     connection.close()
 
 
-async def test_what_refuses_unknown_paths_is_tried_after_all_other_functions(monkeypatch):
-    for name, value in SETTINGS.items():
+@pytest.mark.parametrize("method", ["FOO", "get", "Get", "CONNECT", "X-Y_Z.1", "M" * 60])
+@pytest.mark.parametrize(("path", "status"), [("models", 405), ("nothing", 404)])
+def test_a_method_that_nobody_knows_is_refused_by_the_app_and_not_by_a_parser(stack, method, path, status):
+    url = urlsplit(stack.description["baseUrl"])
+    connection = http.client.HTTPConnection(url.hostname, url.port)
+    connection.request(method, f"{url.path}/{path}")
+    answer = connection.getresponse()
+    told = json.loads(answer.read())
+    assert (answer.status, told["statusCode"]) == (status, status)
+    assert answer.headers.get("Allow") == ("GET, POST" if status == 405 else None)
+    assert status == 404 or (method[:39] if method.isupper() else "upper case") in told["message"]
+    connection.close()
+
+
+async def test_what_refuses_unknown_paths_is_tried_after_all_other_functions(monkeypatch, tmp_path):
+    for name, value in {**SETTINGS, "SLIPWAY_IMAGES": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
     app = await worker.start(REPOSITORY)
     found = triggers.read(app.functions, {"AzureWebJobsStorage": "UseDevelopmentStorage=true"})
     table = routes.table((trigger for trigger in found if isinstance(trigger, triggers.HttpTrigger)), "api")
     assert table[-1].target.name == "zz_refuse_unknown"
     assert not table[-1].methods
+    slipway.cache_clear()
 
 
 def test_anybody_may_ask_whether_the_app_is_ready(anybody, origin):

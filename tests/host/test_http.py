@@ -1,5 +1,7 @@
 """What the real host does to a request on its way to a function, and to the answer on its way back."""
 
+import http.client
+import json
 import socket
 from urllib.parse import urlsplit
 
@@ -176,6 +178,16 @@ def test_a_body_arrives_whole_with_or_without_a_length(client):
     content = b"x" * 3_000_000
     assert seen(client.post("/api/echo/a", content=content))["size"] == 3_000_000
     assert seen(client.post("/api/echo/a", content=iter([content, content])))["size"] == 6_000_000
+
+
+def test_a_method_is_handed_on_as_it_was_sent_also_on_a_connection_that_is_kept(hosted):
+    url = urlsplit(hosted.url)
+    connection = http.client.HTTPConnection(url.hostname, url.port)
+    for method in ("FOO", "GET", "GOT", "CONNECT", "PATCH"):
+        connection.request(method, "/api/echo/a", body=b"abc")
+        told = json.loads(connection.getresponse().read())
+        assert (told["method"], told["size"]) == (method, 3)
+    connection.close()
 
 
 def test_a_body_announced_over_100_mib_is_413(hosted):

@@ -25,7 +25,21 @@ def test_a_reference_is_read_as_people_mean_it(text, host, repository, selected)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "UPPER/x", "a b", "host.io/", "x:", "x@sha256:1", "x@" + DIGEST + "0", "a//b", "../x", "x:-a", "a.io:５/x"]
+    "text",
+    [
+        "",
+        "a.io:５/x",
+        "UPPER/x",
+        "a b",
+        "host.io/",
+        "x:",
+        "x@sha256:1",
+        "x@" + DIGEST + "0",
+        "a//b",
+        "../x",
+        "x:-a",
+        "a.io:65536/a",
+    ],
 )
 def test_what_names_no_image_is_refused(text):
     with pytest.raises(ValueError, match="names no image"):

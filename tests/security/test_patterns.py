@@ -22,7 +22,7 @@ MADE_OF_ARGUMENTS = {
     "local/host/routes.py": "of the templates of the app's own routes; a parameter ends at a slash",
 }
 """Patterns that are only known when they run, and of what they are made."""
-PASSED_ON = {"_past": "match"}
+PASSED_ON = {"past": "match"}
 """Functions that are given a pattern, and the method of it that they call."""
 TABLES = {
     "shared/compute/kubernetes/diagnosis.py": lambda module: [words for words, *_ in module._REFUSALS],
