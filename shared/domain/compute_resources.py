@@ -21,7 +21,9 @@ _AKS_ID = (
 KUBECONFIG_SETTINGS = "SLIPWAY_KUBECONFIG_"
 SERVICE_PATH = "/api/v1/service/{service}"
 """Where services are called, below the address of a front end (client-facts.md, 33)."""
-_SEGMENT = r"([A-Za-z0-9._~-]|\{account\}|\{scope\})+"
+_OF_PATHS = r"([A-Za-z0-9_~-]|\{account\}|\{scope\})"
+_PATH = rf"(/\.*{_OF_PATHS}({_OF_PATHS}|\.)*)*/\{{service\}}"
+"""No segment is of dots alone."""
 _LONGEST_PATH = 120
 
 
@@ -31,23 +33,21 @@ def _prefix(text: str) -> str:
     return text
 
 
-def _service_path(text: str) -> str:
-    segments = text.split("/")[1:-1]
-    sound = text.startswith("/") and len(text) <= _LONGEST_PATH and text.endswith("/{service}")
-    if not sound or not all(re.fullmatch(_SEGMENT, segment) and segment.strip(".") for segment in segments):
-        raise ValueError(
-            "accepts a path such as /{account}/{service}: segments of letters, digits, '.', '_', '~', '-', {account} and "
-            f"{{scope}}, the last one {{service}}, at most {_LONGEST_PATH} characters"
-        )
-    return text
-
-
 AksId = Annotated[
     str,
     Matching(
         _AKS_ID,
         "/subscriptions/{s}/resourceGroups/{rg}/providers/Microsoft.ContainerService/managedClusters/{name}",
         1024,
+    ),
+]
+ServicePath = Annotated[
+    str,
+    Matching(
+        _PATH,
+        "a path such as /{account}/{service}: segments of letters, digits, '.', '_', '~', '-', {account} and "
+        f"{{scope}}, the last one {{service}}, at most {_LONGEST_PATH} characters",
+        _LONGEST_PATH,
     ),
 ]
 ComputeName = Annotated[
@@ -121,7 +121,7 @@ class FrontEnd(Wire):
     gateway: ObjectName | None = None
     """Of a gateway: the name of the Gateway that routes attach to."""
     gateway_namespace: Label | None = None
-    path: Annotated[str, AfterValidator(_service_path)] | None = None
+    path: ServicePath | None = None
     """Below the address, where `SERVICE_PATH` does not do: `{service}` stands for a service's name, `{account}` for that of
     its account, `{scope}` for eight digits of its subscription and resource group."""
     claim_namespace: Label | None = None

@@ -50,9 +50,7 @@ def index() -> Iterator[Index]:
 @pytest.fixture
 def installer(tmp_path: Path) -> Callable[[str], PackageInstaller]:
     def make(url: str) -> PackageInstaller:
-        return PackageInstaller(
-            platform=this_platform(), python="3.13", downloads=tmp_path / "downloads", indexes=(url,), source_packages=False
-        )
+        return PackageInstaller(platform=this_platform(), python="3.13", downloads=tmp_path / "downloads", indexes=(url,))
 
     return make
 
