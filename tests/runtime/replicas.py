@@ -84,6 +84,14 @@ class Replica:
         await until(is_there)
         return self._logged(request_id, text)
 
+    async def says(self, text: str) -> None:
+        """Return once a line of the log, of any request or none, holds the text."""
+
+        async def is_there() -> bool:
+            return any(text in line.message for line in self.log)
+
+        await until(is_there)
+
     def _logged(self, request_id: str, text: str) -> Line | None:
         return next((line for line in self.log if line.request_id == request_id and text in line.message), None)
 

@@ -100,7 +100,7 @@ async def test_all_processes_of_a_replica_collect(start: Start, azurite: Azurite
 async def test_without_the_setting_the_collector_does_nothing_and_says_so(start: Start) -> None:
     replica = await start(DRIVER).ready()
     assert (await replica.score([1, 2])).json() == [1, 2]
-    assert any("Data collection is not enabled" in line.message for line in replica.log)
+    await replica.says("Data collection is not enabled")
 
 
 class Collection:

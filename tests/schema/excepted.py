@@ -28,6 +28,11 @@ REFUSED = (
     Excepted("InvalidRequest", "driverProgram: got .*, the id of ", "the driver is one of the assets in the same body"),
     Excepted("InvalidRequest", "numReplicas: got .* while autoScaler", "replicas are counted or scaled, never both"),
     Excepted("InvalidRequest", r"autoScaler\.maxReplicas: got .*; accepts at least", "two bounds must not cross"),
+    Excepted(
+        "InvalidRequest",
+        r"containerResourceReservation\.\w+: got .*; accepts at least",
+        "quantities have no order",
+    ),
     Excepted("InvalidRequest", "environmentVariables: .* characters in all", "the sum of all values is bounded"),
     Excepted("InvalidRequest", ".*accepts exactly one of aksResourceId", "one of several properties is given"),
     Excepted("InvalidRequest", ".*accepts cluster with kind kubernetes", "one property depends on the value of another"),
