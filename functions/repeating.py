@@ -19,14 +19,18 @@ _INVALID, _EXPIRED = "InvalidRepeatability", "RepeatabilityExpired"
 _REJECTED = (_INVALID, _EXPIRED, MISMATCH)
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
 _DAYS, _MONTHS = "Mon|Tue|Wed|Thu|Fri|Sat|Sun", "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
-_DAY, _HOUR, _SIXTY = "0[1-9]|1[0-9]|2[0-8]", "[01][0-9]|2[0-3]", "[0-5][0-9]"
-_MOMENT = f"({_DAYS}), ({_DAY}) ({_MONTHS}) 20[0-9]{{2}} ({_HOUR}):{_SIXTY}:{_SIXTY} GMT"
+_DATE = (
+    f"((0[1-9]|1[0-9]|2[0-8]) ({_MONTHS}) 20[0-9]{{2}}|29 Feb 20([02468][048]|[13579][26])"
+    f"|(29|30) ({_MONTHS.replace('|Feb', '')}) 20[0-9]{{2}}|31 (Jan|Mar|May|Jul|Aug|Oct|Dec) 20[0-9]{{2}})"
+)
+_HOUR, _SIXTY = "[01][0-9]|2[0-3]", "[0-5][0-9]"
+_MOMENT = f"({_DAYS}), {_DATE} ({_HOUR}):{_SIXTY}:{_SIXTY} GMT"
 DESCRIBED: Mapping[str, Mapping[str, str | list[str]]] = {
     REQUEST_ID: {"type": "string", "pattern": whole(_ID.pattern), "examples": ["01890000-0000-7000-8000-000000000000"]},
     FIRST_SENT: {"type": "string", "format": "http-date", "pattern": whole(_MOMENT)},
     CLIENT_ID: {"type": "string", "pattern": whole(_ID.pattern), "examples": ["a-client"]},
 }
-"""What the API's description says of these headers; the last days of months are taken as well."""
+"""What the API's description says of these headers."""
 _AHEAD = timedelta(minutes=5)
 """How far the caller's clock may be ahead of ours."""
 

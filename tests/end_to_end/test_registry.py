@@ -11,6 +11,7 @@ from aiohttp import web
 
 from local.azurite.server import free_ports
 from tests.conftest import Stack
+from tests.images.bases import push_base, small_layer
 from tests.registries.habits import Habits, HabitualRegistry, digest_of, habitual
 from tests.uploads import ECHO, Road, finished
 
@@ -52,7 +53,9 @@ def stack_of(tmp_path, layer_cache, monkeypatch):
     started: list[Stack] = []
 
     def start(host: str) -> Stack:
+        push_base(host, "base/python", small_layer())
         monkeypatch.setenv("SLIPWAY_REGISTRY", f"{host}/x")
+        monkeypatch.setenv("SLIPWAY_BASE_IMAGE_PYTHON", f"{host}/base/python:1")
         started.append(Stack(tmp_path / "home", layer_cache, free_ports(1)[0]))
         started[-1].start()
         return started[-1]
@@ -76,7 +79,7 @@ def _road(stack_of: Callable[[str], Stack], registry: HabitualRegistry, host: st
 
         def built(manifest: str) -> dict[str, Any]:
             operation = finished(api, road.build(manifest))
-            assert operation["state"] == "Succeeded", operation
+            assert operation["state"] == "Succeeded", str(operation)
             return api.get(operation["resourceLocation"]).json()
 
         first = built(one)

@@ -1,5 +1,6 @@
 """Requests that are sent again, by HTTP: what came of the first is the answer to all. Source: OASIS Repeatable Requests."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ import azure.functions as func
 import httpx
 import pytest
 
-from functions.repeating import repeatable
+from functions.repeating import DESCRIBED, FIRST_SENT, repeatable
 from shared.domain.accounts import Account
 from shared.domain.errors import PreconditionFailed
 from shared.domain.models import Model, ModelRequest
@@ -43,6 +44,15 @@ def model(**fields: Any) -> dict[str, Any]:
 
 def refusal(answer: httpx.Response) -> tuple[int, str, str]:
     return answer.status_code, answer.headers.get("x-ms-error-code", ""), answer.headers.get(RESULT, "")
+
+
+def test_every_day_of_a_century_is_described_and_no_other():
+    described = re.compile(DESCRIBED[FIRST_SENT]["pattern"])
+    begin = datetime(2000, 1, 1, 23, 59, 59, tzinfo=UTC)
+    days = [format_datetime(begin + timedelta(days=number), usegmt=True) for number in range(36_525)]
+    assert [day for day in days if not described.fullmatch(day)] == []
+    for date in ("30 Feb 2024", "29 Feb 2023", "31 Apr 2024", "00 Jan 2024", "32 Jan 2024"):
+        assert not described.fullmatch(f"Mon, {date} 00:00:00 GMT")
 
 
 def operation_of(api: httpx.Client, accepted: httpx.Response) -> dict[str, Any]:
