@@ -18,6 +18,8 @@ import pytest
 
 from local.azurite.server import Azurite, free_ports
 from local.issuer import Signer
+from tests.images.indexes import Index
+from tests.images.sources import Sources
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -118,3 +120,10 @@ def stack(tmp_path_factory, layer_cache) -> Iterator[Stack]:
 def api(stack) -> Iterator[httpx.Client]:
     with stack.client() as client:
         yield client
+
+
+@pytest.fixture
+def index() -> Iterator[Index]:
+    """An index of packages of the tests' own."""
+    with Sources() as sources:
+        yield Index(sources)

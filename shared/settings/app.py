@@ -13,7 +13,7 @@ from shared.domain.accounts import Account
 from shared.domain.plans import PLANS, Plan
 from shared.settings.compute import ComputeSettings, compute_settings
 from shared.settings.connection_strings import STORAGE_ACCOUNT
-from shared.settings.environment import Environment, Form
+from shared.settings.environment import Environment, Form, checked
 from shared.settings.forms import PUBLIC_URL, SECRET, SECRET_TEXT, TEXT, URL, listed, whole, word
 from shared.settings.images import ImageSettings, image_settings
 
@@ -89,10 +89,7 @@ class Settings:
 
 def read_settings(variables: Mapping[str, str]) -> Settings:
     """Settings from environment variables; raises SettingError with all that is wrong."""
-    environment = Environment(variables)
-    settings = app_settings(environment)
-    environment.check()
-    return settings
+    return checked(variables, app_settings)
 
 
 def app_settings(environment: Environment) -> Settings:

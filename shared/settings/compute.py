@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from shared.domain.compute_resources import KUBECONFIG_SETTINGS
 from shared.domain.computing import CollectionTargets
 from shared.settings.connection_strings import APP_INSIGHTS, EVENT_HUB, STORAGE, STORAGE_NAME
-from shared.settings.environment import Environment, Form
+from shared.settings.environment import Environment, Form, checked
 from shared.settings.forms import HTTPS_ORIGIN, SECRET_TEXT, URL
 
 _KUBECONFIG = Form("a kubeconfig", str, free=True)
@@ -46,10 +46,7 @@ def compute_settings(environment: Environment) -> ComputeSettings:
 
 def collection_targets(variables: Mapping[str, str]) -> CollectionTargets:
     """Where services' collected data and telemetry go; raises SettingError."""
-    environment = Environment(variables)
-    targets = _targets(environment)
-    environment.check()
-    return targets
+    return checked(variables, _targets)
 
 
 def _targets(environment: Environment) -> CollectionTargets:

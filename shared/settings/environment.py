@@ -91,6 +91,14 @@ class Environment:
             raise SettingError(list(self._problems.values()))
 
 
+def checked[T](variables: Mapping[str, str], read: Callable[[Environment], T]) -> T:
+    """What is read from these variables; raises SettingError with all that is wrong."""
+    environment = Environment(variables)
+    value = read(environment)
+    environment.check()
+    return value
+
+
 def _stand_in(text: str, *, free: bool) -> str:
     """What is wrong with a text that only stands for a value; empty when it does not."""
     if len(text) > _LONGEST:

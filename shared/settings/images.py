@@ -13,7 +13,7 @@ from shared.registries.logins import Login, read_logins
 from shared.registries.platforms import Platform
 from shared.registries.references import Reference
 from shared.registries.resources import RegistryResource
-from shared.settings.environment import Environment, Form
+from shared.settings.environment import Environment, Form, checked
 from shared.settings.forms import CHANNEL, CONTAINER, FOLDER, HOST_AND_PORT, HOST_PATTERN, INDEX, listed, whole, word
 
 _MOST_BYTES = 2**44
@@ -107,10 +107,7 @@ class ImageSettings:
 
 def read_image_settings(variables: Mapping[str, str]) -> ImageSettings:
     """Settings from environment variables; raises SettingError."""
-    environment = Environment(variables)
-    settings = image_settings(environment)
-    environment.check()
-    return settings
+    return checked(variables, image_settings)
 
 
 def image_settings(environment: Environment) -> ImageSettings:

@@ -48,13 +48,13 @@ def push_base(
 ) -> None:
     """Push an index of an image of those tars for that platform, and of images of nothing for the others."""
     entries = [
-        _entry(_push_image(host, repository, one, layers if one == platform else ()), one) for one in (*others, platform)
+        _entry(push_image(host, repository, one, layers if one == platform else ()), one) for one in (*others, platform)
     ]
     index = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
     _put(host, f"{repository}/manifests/{tag}", index, INDEX)
 
 
-def _push_image(host: str, repository: str, platform: str, layers: tuple[bytes, ...]) -> bytes:
+def push_image(host: str, repository: str, platform: str, layers: tuple[bytes, ...]) -> bytes:
     system, _, architecture = platform.partition("/")
     packed = [igzip.compress(layer, 2, mtime=0) for layer in layers]
     for blob in packed:

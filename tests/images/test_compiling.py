@@ -1,6 +1,6 @@
 """Sources are built without a compiler: one that needs it is refused at once, and what would do instead is named."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,17 +10,10 @@ from local.machine import this_platform
 from shared.domain.errors import BuildFailed
 from shared.images.packages.pip import PackageInstaller
 from shared.images.packages.sandbox import NoSandbox
-from tests.images.indexes import PURE, Index
+from tests.images.indexes import PURE
 from tests.images.making import Log, assembled, make_builder, source
-from tests.images.sources import Sources
 
 CALL = "import os, shlex, subprocess\n"
-
-
-@pytest.fixture
-def index() -> Iterator[Index]:
-    with Sources() as sources:
-        yield Index(sources)
 
 
 @pytest.fixture

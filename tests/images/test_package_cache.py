@@ -1,20 +1,12 @@
 """What is kept of packages is digested whenever it is used: nobody who can write there can change what is installed."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from local.machine import this_platform
 from shared.images.packages.pip import PackageInstaller
-from tests.images.indexes import PURE, Index
-from tests.images.sources import Sources
-
-
-@pytest.fixture
-def index() -> Iterator[Index]:
-    with Sources() as sources:
-        yield Index(sources)
+from tests.images.indexes import PURE
 
 
 def kept(folder: Path, name: str) -> Path:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -24,8 +24,7 @@ from shared.images.packages.distributions import locked
 from shared.images.packages.pip import PackageInstaller, proven_sandbox
 from shared.images.packages.sandbox import NoSandbox
 from shared.images.packages.sources import NotBuilt
-from tests.images.indexes import PURE, WHEEL, Index
-from tests.images.sources import Sources
+from tests.images.indexes import PURE, WHEEL
 from tests.waiting import eventually
 
 GIB = 1024**3
@@ -63,12 +62,6 @@ if os.fork() == 0:
     time.sleep(600)
 os.read(reading, 1)
 """
-
-
-@pytest.fixture
-def index() -> Iterator[Index]:
-    with Sources() as sources:
-        yield Index(sources)
 
 
 @pytest.fixture

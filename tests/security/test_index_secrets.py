@@ -1,6 +1,6 @@
 """An operator's index URL may hold a token anywhere: no error that the app shows holds it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,6 @@ from shared.domain.errors import ServiceError
 from shared.images.packages.index_secrets import without_index_secrets
 from shared.images.packages.pip import PackageInstaller
 from tests.images.indexes import Index
-from tests.images.sources import Sources
 
 TOKEN = "Qx7TOKENvvyy9183"
 STYLES = [
@@ -39,12 +38,6 @@ ANSWERS: dict[str, dict[str, object]] = {
 }
 AT_ONCE = ("refused", "garbage")
 """What the installer does not try again."""
-
-
-@pytest.fixture
-def index() -> Iterator[Index]:
-    with Sources() as sources:
-        yield Index(sources)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The sandbox is believed when a hostile program tried it in vain; else no code of packages runs."""
 
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,23 +13,9 @@ from shared.domain.errors import BuildFailed
 from shared.images.packages.pip import PackageInstaller
 from shared.images.packages.proving import ProvenSandbox, lacking
 from shared.images.packages.sandbox import Bubblewrap, NoSandbox
-from tests.images.indexes import PURE, Index
-from tests.images.sources import Sources
-from tests.security.users import User, user
+from tests.images.indexes import PURE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox is made of Linux namespaces")
-
-
-@pytest.fixture
-def index() -> Iterator[Index]:
-    with Sources() as sources:
-        yield Index(sources)
-
-
-@pytest.fixture(params=["own", "another"])
-def who(request) -> Iterator[User]:
-    with user(request.param) as somebody:
-        yield somebody
 
 
 def test_a_hostile_program_can_do_nothing_in_the_sandbox(who):

@@ -4,7 +4,6 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from subprocess import run
@@ -15,8 +14,7 @@ from local.machine import this_platform
 from shared.domain.errors import BuildFailed
 from shared.images.packages.pip import PackageInstaller
 from tests.images.indexes import PURE, Index
-from tests.images.sources import Sources
-from tests.security.users import User, user
+from tests.security.users import User
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox is made of Linux namespaces")
 
@@ -72,18 +70,6 @@ def build_wheel(folder, *_):
         wheel.writestr("told.json", json.dumps([{key: value for key, value in got.items() if value}, refused]))
     return name
 """
-
-
-@pytest.fixture
-def index() -> Iterator[Index]:
-    with Sources() as sources:
-        yield Index(sources)
-
-
-@pytest.fixture(params=["own", "another"])
-def who(request) -> Iterator[User]:
-    with user(request.param) as somebody:
-        yield somebody
 
 
 def install(who: User, index: Index, *packages: str) -> None:

@@ -22,7 +22,7 @@ from shared.domain.images import Layer
 from shared.domain.manifests import Asset, Manifest, RuntimeProperties, RuntimeType, TargetRuntime
 from shared.domain.ports import BuildLog
 from shared.domain.wire import Json
-from tests.images.bases import _push_image, digest_of, small_layer
+from tests.images.bases import digest_of, push_image, small_layer
 
 BASE = "docker.io/library/python@sha256:" + "a1" * 32
 OPERATION = "0199aaaa-0000-7000-8000-000000000001"
@@ -110,7 +110,7 @@ def source(
 
 def push(host: str, repository: str, tag: str) -> str:
     """Push an image under that tag; its digest."""
-    manifest = _push_image(host, repository, "linux/amd64", (small_layer(),))
+    manifest = push_image(host, repository, "linux/amd64", (small_layer(),))
     url = f"http://{host}/v2/{repository}/manifests/{tag}"
     assert httpx.put(url, content=manifest, headers={"Content-Type": MANIFEST_TYPE}).status_code == 201
     return digest_of(manifest)
